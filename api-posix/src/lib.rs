@@ -1,0 +1,1 @@
+//! Sockets with POSIX semantics over netlane

@@ -1,0 +1,1 @@
+//! netlane's packet I/O backends

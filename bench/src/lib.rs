@@ -1,0 +1,1 @@
+//! Measurements of netlane, beside other stacks

@@ -1,0 +1,3 @@
+//! The `netlane` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! netlane's configuration: TOML to typed values

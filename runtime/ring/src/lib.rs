@@ -1,0 +1,1 @@
+//! A message ring and a byte ring over shared memory

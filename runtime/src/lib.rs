@@ -1,0 +1,1 @@
+//! netlane's lanes, and the clients that talk to them

@@ -1,0 +1,1 @@
+//! Simulated hosts, links and time for testing netlane
