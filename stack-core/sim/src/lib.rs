@@ -1,1 +1,3 @@
 //! Simulated hosts, links and time for testing netlane
+
+pub mod impairment;
