@@ -1,0 +1,94 @@
+//! The stack's network interface, and what lies beyond it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::MacAddress;
+
+/// The stack's network interface. All lanes share it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Interface {
+    /// The stack's Ethernet address; where `None`, the backend chooses one.
+    pub mac: Option<MacAddress>,
+    /// The largest IP packet that the link carries, in bytes.
+    pub mtu: u16,
+    /// The 802.1Q VLAN that the stack lives in; frames are untagged where `None`.
+    pub vlan: Option<u16>,
+    /// The stack's addresses, each with the length of its subnet's prefix.
+    #[serde(deserialize_with = "text::networks")]
+    pub addresses: Vec<IpNet>,
+    /// The address that the kernel's end of a TAP device gets; none where `None`.
+    #[serde(deserialize_with = "text::optional_network")]
+    pub host_address: Option<IpNet>,
+}
+
+impl Default for Interface {
+    fn default() -> Self {
+        Self { mac: None, mtu: 1_500, vlan: None, addresses: Vec::new(), host_address: None }
+    }
+}
+
+/// A network and the gateway that leads there. The longest prefix that matches wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Route {
+    /// The network.
+    #[serde(deserialize_with = "text::network")]
+    pub to: IpNet,
+    /// The gateway, an address in one of the interface's subnets.
+    #[serde(deserialize_with = "text::address")]
+    pub via: IpAddr,
+}
+
+/// A neighbour whose Ethernet address is known and never asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Neighbor {
+    /// Its address, in one of the interface's subnets.
+    #[serde(deserialize_with = "text::address")]
+    pub address: IpAddr,
+    /// Its Ethernet address.
+    pub mac: MacAddress,
+}
+
+/// Addresses from text, with errors that show how one is written.
+mod text {
+    use std::net::IpAddr;
+    use std::str::FromStr;
+
+    use ipnet::IpNet;
+    use serde::Deserialize;
+    use serde::de::{Deserializer, Error, Unexpected};
+
+    const ADDRESS: &str = "an address such as \"10.0.0.1\"";
+    const NETWORK: &str = "an address and its prefix length, such as \"10.0.0.2/24\"";
+
+    pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
+        parse(&String::deserialize(deserializer)?, ADDRESS)
+    }
+
+    pub(super) fn network<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpNet, D::Error> {
+        parse(&String::deserialize(deserializer)?, NETWORK)
+    }
+
+    pub(super) fn optional_network<'de, D>(deserializer: D) -> Result<Option<IpNet>, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
+        Ok(Option::<Network>::deserialize(deserializer)?.map(|Network(net)| net))
+    }
+
+    pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+        Ok(Vec::<Network>::deserialize(deserializer)?.into_iter().map(|Network(net)| net).collect())
+    }
+
+    #[derive(Deserialize)]
+    struct Network(#[serde(deserialize_with = "network")] IpNet);
+
+    fn parse<T: FromStr, E: Error>(text: &str, expected: &str) -> Result<T, E> {
+        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &expected))
+    }
+}

@@ -1,0 +1,48 @@
+//! Bounds of everything that could grow.
+
+use serde::{Deserialize, Serialize};
+
+/// Bounds of a lane's tables and queues. What would exceed one is refused or dropped, and counted.
+///
+/// All of them hold for each lane by itself, since lanes share nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// Sockets of all kinds, connections in their handshake and in TIME-WAIT included.
+    pub sockets: usize,
+    /// Connections in their handshake, of one listener.
+    pub syn_queue: usize,
+    /// Connections that wait to be accepted, whatever backlog a listener asks for.
+    pub accept_queue: usize,
+    /// Ranges of bytes that one connection keeps while it waits for those before them.
+    pub out_of_order_ranges: usize,
+    /// Bytes of datagrams that wait to be read from one UDP socket.
+    pub udp_queue: usize,
+    /// Neighbours whose Ethernet addresses are remembered.
+    pub neighbors: usize,
+    /// Packets that wait for one neighbour's Ethernet address.
+    pub neighbor_queue: usize,
+    /// ICMP errors and TCP resets for nobody's connection that are sent in a second.
+    pub errors_per_second: u32,
+    /// Frames that the backend's pool holds: those in its rings, and those on their way.
+    pub packet_buffers: usize,
+    /// Bytes that wait in the buffers of all sockets together.
+    pub memory: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sockets: 65_536,
+            syn_queue: 1_024,
+            accept_queue: 4_096,
+            out_of_order_ranges: 64,
+            udp_queue: 256 * 1024,
+            neighbors: 1_024,
+            neighbor_queue: 16,
+            errors_per_second: 1_000,
+            packet_buffers: 4_096,
+            memory: 1 << 30,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! How TCP behaves.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::duration;
+
+/// How TCP behaves where a socket does not say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tcp {
+    /// The largest segment to receive and send, in bytes of payload without options; where `None`, what the
+    /// interface's MTU leaves (RFC 9293 §3.7.1).
+    pub mss: Option<u16>,
+    /// Offer and accept window scaling (RFC 7323 §2). Without it windows end at 65,535 bytes.
+    pub window_scaling: bool,
+    /// Offer and accept timestamps (RFC 7323 §3).
+    pub timestamps: bool,
+    /// Hold small segments back while others are unacknowledged (Nagle, RFC 9293 §3.7.4).
+    pub nagle: bool,
+    /// The longest that an acknowledgement waits for company (RFC 9293 §3.8.6.3); zero sends each at once.
+    #[serde(with = "duration")]
+    pub delayed_ack: Duration,
+    /// The retransmission timeout before a round trip was measured (RFC 6298 §2.1).
+    #[serde(with = "duration")]
+    pub rto_initial: Duration,
+    /// The least retransmission timeout (RFC 6298 §2.4 recommends a second; the Internet runs on 200 ms).
+    #[serde(with = "duration")]
+    pub rto_min: Duration,
+    /// The greatest retransmission timeout (RFC 6298 §2.5).
+    #[serde(with = "duration")]
+    pub rto_max: Duration,
+    /// How often a SYN or SYN-ACK is repeated before the attempt fails.
+    pub syn_retries: u8,
+    /// How often a segment is repeated, or a zero window probed, before the connection fails.
+    pub retries: u8,
+    /// Probe silent peers on every socket that does not decide for itself; off where `None`.
+    pub keepalive: Option<KeepAlive>,
+    /// How long a connection that we closed first is remembered (twice the MSL, RFC 9293 §3.6.1).
+    #[serde(with = "duration")]
+    pub time_wait: Duration,
+    /// How long a closed socket waits for a peer that does not close its side.
+    #[serde(with = "duration")]
+    pub fin_wait_2: Duration,
+    /// Bytes that a socket holds until they are acknowledged.
+    pub send_buffer: usize,
+    /// Bytes that a socket holds until they are read: the largest window that is offered.
+    pub receive_buffer: usize,
+    /// Segments that may be sent before the first acknowledgement (RFC 6928).
+    pub initial_window: u8,
+}
+
+impl Default for Tcp {
+    fn default() -> Self {
+        Self {
+            mss: None,
+            window_scaling: true,
+            timestamps: true,
+            nagle: true,
+            delayed_ack: Duration::from_millis(40),
+            rto_initial: Duration::from_secs(1),
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(60),
+            syn_retries: 6,
+            retries: 15,
+            keepalive: None,
+            time_wait: Duration::from_secs(60),
+            fin_wait_2: Duration::from_secs(60),
+            send_buffer: 1 << 20,
+            receive_buffer: 1 << 20,
+            initial_window: 10,
+        }
+    }
+}
+
+/// When to ask a silent peer whether it still lives (RFC 9293 §3.8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KeepAlive {
+    /// Silence before the first probe.
+    #[serde(with = "duration")]
+    pub idle: Duration,
+    /// Time between probes.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+    /// Unanswered probes after which the connection fails.
+    pub probes: u8,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(7_200), interval: Duration::from_secs(75), probes: 9 }
+    }
+}
