@@ -94,8 +94,16 @@ fn in_plain_words(message: &str) -> (String, Option<String>) {
     let message = message.replace("unknown field", "unknown key").replace("missing field", "missing key");
     match message.split_once(", expected ") {
         Some((wrong, expected)) => (wrong.to_owned(), Some(format!("expected {}", type_in_words(expected)))),
-        None if message.starts_with("missing key") => (message, Some("add it to this table".to_owned())),
-        None => (message, None),
+        None => {
+            let help = if message.starts_with("missing key") {
+                Some("add it to this table")
+            } else if message.starts_with("duplicate key") {
+                Some("remove one of the two")
+            } else {
+                None
+            };
+            (message, help.map(str::to_owned))
+        }
     }
 }
 

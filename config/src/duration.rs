@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error, Unexpected};
-use serde::{Deserialize, Serializer};
+use serde::{Deserializer, Serializer};
+
+use crate::text;
 
 /// For `#[serde(with)]`.
 pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -12,9 +13,6 @@ pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Re
 
 /// For `#[serde(with)]`.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(|_| {
-        let expected = "a duration with its unit, such as \"20us\", \"40ms\" or \"2h\"";
-        D::Error::invalid_value(Unexpected::Str(&text), &expected)
-    })
+    let expected = "a duration with its unit, such as \"20us\", \"40ms\" or \"2h\"";
+    text::deserialize(deserializer, expected, |text| humantime::parse_duration(text).ok())
 }

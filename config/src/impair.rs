@@ -23,15 +23,18 @@ pub struct Impair {
 }
 
 /// What befalls frames in one direction. The default leaves them alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Impairment {
     /// How likely a frame is lost.
     pub loss: Probability,
     /// How likely a frame arrives twice.
     pub duplicate: Probability,
-    /// How likely a frame is overtaken by those behind it.
+    /// How likely a frame is held back by `reorder_delay`, so that those behind it overtake it.
     pub reorder: Probability,
+    /// How much longer a frame that is held back takes.
+    #[serde(with = "duration")]
+    pub reorder_delay: Duration,
     /// How likely one bit of a frame flips.
     pub corrupt: Probability,
     /// How long every frame is under way.
@@ -42,6 +45,24 @@ pub struct Impairment {
     pub jitter: Duration,
     /// The link's speed, in bits per second; unlimited where `None`.
     pub rate: Option<NonZeroU64>,
+    /// Bytes that may wait in front of a link with a `rate`. A frame that finds no room is lost.
+    pub queue: usize,
+}
+
+impl Default for Impairment {
+    fn default() -> Self {
+        Self {
+            loss: Probability::NEVER,
+            duplicate: Probability::NEVER,
+            reorder: Probability::NEVER,
+            reorder_delay: Duration::from_millis(10),
+            corrupt: Probability::NEVER,
+            delay: Duration::ZERO,
+            jitter: Duration::ZERO,
+            rate: None,
+            queue: 256 * 1024,
+        }
+    }
 }
 
 /// A number from 0 (never) to 1 (always).
@@ -50,6 +71,9 @@ pub struct Impairment {
 pub struct Probability(f64);
 
 impl Probability {
+    /// Zero.
+    pub const NEVER: Self = Self(0.0);
+
     /// `value` as a probability, or `None` where it is not between 0 and 1.
     #[must_use]
     pub fn new(value: f64) -> Option<Self> {
@@ -73,7 +97,7 @@ impl TryFrom<f64> for Probability {
     }
 }
 
-/// The section as it is written, before its defaults and overrides are resolved.
+/// The section as it is written, before its overrides are resolved.
 mod table {
     use std::num::NonZeroU64;
     use std::time::Duration;
@@ -83,26 +107,23 @@ mod table {
     use super::{Impairment, Probability};
     use crate::duration;
 
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+    #[derive(Default, Deserialize)]
+    #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
     pub(super) struct Impair {
         seed: Option<u64>,
-        #[serde(default)]
-        loss: Probability,
-        #[serde(default)]
-        duplicate: Probability,
-        #[serde(default)]
-        reorder: Probability,
-        #[serde(default)]
-        corrupt: Probability,
-        #[serde(default, with = "duration")]
-        delay: Duration,
-        #[serde(default, with = "duration")]
-        jitter: Duration,
+        loss: Option<Probability>,
+        duplicate: Option<Probability>,
+        reorder: Option<Probability>,
+        #[serde(deserialize_with = "some_duration")]
+        reorder_delay: Option<Duration>,
+        corrupt: Option<Probability>,
+        #[serde(deserialize_with = "some_duration")]
+        delay: Option<Duration>,
+        #[serde(deserialize_with = "some_duration")]
+        jitter: Option<Duration>,
         rate: Option<NonZeroU64>,
-        #[serde(default)]
+        queue: Option<usize>,
         inbound: Override,
-        #[serde(default)]
         outbound: Override,
     }
 
@@ -112,33 +133,41 @@ mod table {
         loss: Option<Probability>,
         duplicate: Option<Probability>,
         reorder: Option<Probability>,
+        #[serde(deserialize_with = "some_duration")]
+        reorder_delay: Option<Duration>,
         corrupt: Option<Probability>,
         #[serde(deserialize_with = "some_duration")]
         delay: Option<Duration>,
         #[serde(deserialize_with = "some_duration")]
         jitter: Option<Duration>,
         rate: Option<NonZeroU64>,
+        queue: Option<usize>,
     }
 
     impl From<Impair> for super::Impair {
+        #[rustfmt::skip]
         fn from(table: Impair) -> Self {
-            let Impair { seed, loss, duplicate, reorder, corrupt, delay, jitter, rate, inbound, outbound } =
-                table;
-            let both = Impairment { loss, duplicate, reorder, corrupt, delay, jitter, rate };
+            let Impair {
+                seed, loss, duplicate, reorder, reorder_delay, corrupt, delay, jitter, rate, queue, inbound, outbound,
+            } = table;
+            let both = Override { loss, duplicate, reorder, reorder_delay, corrupt, delay, jitter, rate, queue };
+            let both = both.over(Impairment::default());
             Self { seed, inbound: inbound.over(both), outbound: outbound.over(both) }
         }
     }
 
     impl Override {
-        fn over(self, both: Impairment) -> Impairment {
+        fn over(self, below: Impairment) -> Impairment {
             Impairment {
-                loss: self.loss.unwrap_or(both.loss),
-                duplicate: self.duplicate.unwrap_or(both.duplicate),
-                reorder: self.reorder.unwrap_or(both.reorder),
-                corrupt: self.corrupt.unwrap_or(both.corrupt),
-                delay: self.delay.unwrap_or(both.delay),
-                jitter: self.jitter.unwrap_or(both.jitter),
-                rate: self.rate.or(both.rate),
+                loss: self.loss.unwrap_or(below.loss),
+                duplicate: self.duplicate.unwrap_or(below.duplicate),
+                reorder: self.reorder.unwrap_or(below.reorder),
+                reorder_delay: self.reorder_delay.unwrap_or(below.reorder_delay),
+                corrupt: self.corrupt.unwrap_or(below.corrupt),
+                delay: self.delay.unwrap_or(below.delay),
+                jitter: self.jitter.unwrap_or(below.jitter),
+                rate: self.rate.or(below.rate),
+                queue: self.queue.unwrap_or(below.queue),
             }
         }
     }

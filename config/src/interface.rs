@@ -18,10 +18,10 @@ pub struct Interface {
     /// The 802.1Q VLAN that the stack lives in; frames are untagged where `None`.
     pub vlan: Option<u16>,
     /// The stack's addresses, each with the length of its subnet's prefix.
-    #[serde(deserialize_with = "text::networks")]
+    #[serde(deserialize_with = "addresses::networks")]
     pub addresses: Vec<IpNet>,
     /// The address that the kernel's end of a TAP device gets; none where `None`.
-    #[serde(deserialize_with = "text::optional_network")]
+    #[serde(deserialize_with = "addresses::optional_network")]
     pub host_address: Option<IpNet>,
 }
 
@@ -36,10 +36,10 @@ impl Default for Interface {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Route {
     /// The network.
-    #[serde(deserialize_with = "text::network")]
+    #[serde(deserialize_with = "addresses::network")]
     pub to: IpNet,
     /// The gateway, an address in one of the interface's subnets.
-    #[serde(deserialize_with = "text::address")]
+    #[serde(deserialize_with = "addresses::address")]
     pub via: IpAddr,
 }
 
@@ -48,30 +48,28 @@ pub struct Route {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Neighbor {
     /// Its address, in one of the interface's subnets.
-    #[serde(deserialize_with = "text::address")]
+    #[serde(deserialize_with = "addresses::address")]
     pub address: IpAddr,
     /// Its Ethernet address.
     pub mac: MacAddress,
 }
 
 /// Addresses from text, with errors that show how one is written.
-mod text {
+mod addresses {
     use std::net::IpAddr;
-    use std::str::FromStr;
 
     use ipnet::IpNet;
-    use serde::Deserialize;
-    use serde::de::{Deserializer, Error, Unexpected};
+    use serde::{Deserialize, Deserializer};
 
-    const ADDRESS: &str = "an address such as \"10.0.0.1\"";
-    const NETWORK: &str = "an address and its prefix length, such as \"10.0.0.2/24\"";
+    use crate::text;
 
     pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
-        parse(&String::deserialize(deserializer)?, ADDRESS)
+        text::deserialize(deserializer, "an address such as \"10.0.0.1\"", |text| text.parse().ok())
     }
 
     pub(super) fn network<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpNet, D::Error> {
-        parse(&String::deserialize(deserializer)?, NETWORK)
+        let expected = "an address and its prefix length, such as \"10.0.0.2/24\"";
+        text::deserialize(deserializer, expected, |text| text.parse().ok())
     }
 
     pub(super) fn optional_network<'de, D>(deserializer: D) -> Result<Option<IpNet>, D::Error>
@@ -87,8 +85,4 @@ mod text {
 
     #[derive(Deserialize)]
     struct Network(#[serde(deserialize_with = "network")] IpNet);
-
-    fn parse<T: FromStr, E: Error>(text: &str, expected: &str) -> Result<T, E> {
-        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &expected))
-    }
 }

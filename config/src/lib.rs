@@ -41,6 +41,7 @@ mod lanes;
 mod limits;
 mod mac;
 mod tcp;
+mod text;
 
 use std::num::NonZeroUsize;
 use std::path::Path;

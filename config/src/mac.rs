@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{Deserializer, Error, Unexpected};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text;
 
 /// An Ethernet (MAC-48) address, written `02:00:00:00:00:01`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,10 +59,7 @@ impl Serialize for MacAddress {
 
 impl<'de> Deserialize<'de> for MacAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|_| {
-            let expected = "an Ethernet address such as \"02:00:00:00:00:01\"";
-            D::Error::invalid_value(Unexpected::Str(&text), &expected)
-        })
+        let expected = "an Ethernet address such as \"02:00:00:00:00:01\"";
+        text::deserialize(deserializer, expected, |text| text.parse().ok())
     }
 }
