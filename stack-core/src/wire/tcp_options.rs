@@ -1,0 +1,404 @@
+//! The options of TCP (RFC 9293 §3.1 and §3.2, RFC 7323, RFC 2018).
+
+use super::Malformed;
+use super::tcp::MAX_OPTIONS_LEN;
+
+/// The options of a segment that netlane knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// The largest segment that the sender is able to receive, in bytes; only on a SYN.
+    pub mss: Option<u16>,
+    /// How many bits the sender's windows are to be shifted by, as it says; only on a SYN. Values beyond 14
+    /// mean 14 (RFC 7323 §2.3).
+    pub window_scale: Option<u8>,
+    /// Whether the sender takes selective acknowledgments; only on a SYN.
+    pub sack_permitted: bool,
+    /// The sender's clock, and ours as it heard it last.
+    pub timestamps: Option<Timestamps>,
+    /// What the sender has received beyond the acknowledged bytes.
+    pub sack: SackBlocks,
+}
+
+/// The timestamps option (RFC 7323 §3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timestamps {
+    /// The sender's clock (TSval).
+    pub value: u32,
+    /// The clock reading that the sender sends back (TSecr).
+    pub echo: u32,
+}
+
+/// A run of bytes that has arrived (RFC 2018 §3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SackBlock {
+    /// The first sequence number of the run.
+    pub left: u32,
+    /// The first sequence number after it.
+    pub right: u32,
+}
+
+/// Up to four [`SackBlock`]s: as many as a header has room for.
+#[derive(Clone, Copy, Default)]
+pub struct SackBlocks {
+    len: u8,
+    blocks: [SackBlock; Self::MOST],
+}
+
+impl TcpOptions {
+    /// Reads a header's options. Those that are unknown are skipped (RFC 9293 §3.1, MUST-6); so is an MSS of
+    /// zero, which nobody could meet.
+    ///
+    /// # Errors
+    /// [`Malformed::BadOption`] if an option's length leads beyond the header or is not that of its kind.
+    #[inline]
+    pub fn parse(options: &[u8]) -> Result<Self, Malformed> {
+        // RFC 7323 appendix A: what nearly every segment of a connection carries, and nothing else.
+        if let Ok([NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN, clocks @ ..]) =
+            <&[u8; ALIGNED_TIMESTAMPS_LEN]>::try_from(options)
+        {
+            return Ok(Self { timestamps: Some(Timestamps::read(clocks)), ..Self::default() });
+        }
+        Self::parse_any(options)
+    }
+
+    fn parse_any(mut bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut options = Self::default();
+        loop {
+            bytes = match bytes {
+                [] | [END, ..] => return Ok(options),
+                [NO_OPERATION, rest @ ..] => rest,
+                // RFC 9293 §3.1 (MUST-7): an illegal length must do no harm.
+                [kind, len @ 2..=u8::MAX, ..] => {
+                    let (option, rest) =
+                        bytes.split_at_checked(usize::from(*len)).ok_or(Malformed::BadOption)?;
+                    options.take(*kind, option.get(2..).unwrap_or_default())?;
+                    rest
+                }
+                _ => return Err(Malformed::BadOption),
+            };
+        }
+    }
+
+    fn take(&mut self, kind: u8, data: &[u8]) -> Result<(), Malformed> {
+        match (kind, data) {
+            (MAXIMUM_SEGMENT_SIZE, [high, low]) => {
+                self.mss = Some(u16::from_be_bytes([*high, *low])).filter(|mss| *mss > 0);
+            }
+            (WINDOW_SCALE, [shift]) => self.window_scale = Some(*shift),
+            (SACK_PERMITTED, []) => self.sack_permitted = true,
+            (TIMESTAMPS, data) => {
+                let clocks = data.try_into().map_err(|_| Malformed::BadOption)?;
+                self.timestamps = Some(Timestamps::read(clocks));
+            }
+            (SACK, data) => self.sack = SackBlocks::read(data)?,
+            (MAXIMUM_SEGMENT_SIZE | WINDOW_SCALE | SACK_PERMITTED, _) => return Err(Malformed::BadOption),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Bytes that [`emit`](Self::emit) writes: a multiple of 4, at most 40.
+    #[inline]
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub const fn len(&self) -> usize {
+        let blocks = self.sack_room();
+        self.len_without_sack() + if blocks > 0 { SACK_HEADER_LEN + blocks * SackBlock::LEN } else { 0 }
+    }
+
+    /// Writes the options to the front of `out`, each aligned to words of 4 bytes, and returns how many bytes
+    /// they take. SACK blocks that find no room beside the other options are left out, the last ones first
+    /// (RFC 2018 §3 has room for three beside timestamps).
+    ///
+    /// # Panics
+    /// If `out` is shorter than [`len`](Self::len).
+    #[inline]
+    pub fn emit(&self, out: &mut [u8]) -> usize {
+        let Self { mss, window_scale, sack_permitted, timestamps, sack } = self;
+        let mut out = Writer { out, written: 0 };
+        if let Some(mss) = mss {
+            let [high, low] = mss.to_be_bytes();
+            out.word([MAXIMUM_SEGMENT_SIZE, 4, high, low]);
+        }
+        // What pads the timestamps to whole words is room enough for the option without data.
+        match (sack_permitted, timestamps) {
+            (true, Some(_)) => out.word([SACK_PERMITTED, 2, TIMESTAMPS, TIMESTAMPS_LEN]),
+            (false, Some(_)) => out.word([NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN]),
+            (true, None) => out.word([NO_OPERATION, NO_OPERATION, SACK_PERMITTED, 2]),
+            (false, None) => {}
+        }
+        if let Some(Timestamps { value, echo }) = timestamps {
+            out.word(value.to_be_bytes());
+            out.word(echo.to_be_bytes());
+        }
+        if let Some(shift) = window_scale {
+            out.word([NO_OPERATION, WINDOW_SCALE, 3, *shift]);
+        }
+        let blocks = self.sack_room();
+        if blocks > 0 {
+            out.word([NO_OPERATION, NO_OPERATION, SACK, (2 + blocks * SackBlock::LEN) as u8]);
+        }
+        for SackBlock { left, right } in sack.as_slice().iter().take(blocks) {
+            out.word(left.to_be_bytes());
+            out.word(right.to_be_bytes());
+        }
+        out.written
+    }
+
+    const fn len_without_sack(&self) -> usize {
+        let mut len = 0;
+        if self.mss.is_some() {
+            len += 4;
+        }
+        if self.timestamps.is_some() {
+            len += ALIGNED_TIMESTAMPS_LEN;
+        } else if self.sack_permitted {
+            len += 4;
+        }
+        if self.window_scale.is_some() {
+            len += 4;
+        }
+        len
+    }
+
+    /// How many of the SACK blocks find room.
+    const fn sack_room(&self) -> usize {
+        let room = (MAX_OPTIONS_LEN - self.len_without_sack() - SACK_HEADER_LEN) / SackBlock::LEN;
+        let blocks = self.sack.len as usize;
+        if blocks < room { blocks } else { room }
+    }
+}
+
+impl Timestamps {
+    #[inline]
+    fn read(bytes: &[u8; 8]) -> Self {
+        let [value, echo] = two_words(bytes);
+        Self { value, echo }
+    }
+}
+
+impl SackBlock {
+    /// Length of a block in bytes.
+    pub const LEN: usize = 8;
+
+    fn read(bytes: &[u8; Self::LEN]) -> Self {
+        let [left, right] = two_words(bytes);
+        Self { left, right }
+    }
+}
+
+impl SackBlocks {
+    /// The most blocks that a header has room for.
+    pub const MOST: usize = 4;
+
+    /// Adds a block at the end. Returns whether there was room for it.
+    pub const fn push(&mut self, block: SackBlock) -> bool {
+        let has_room = (self.len as usize) < Self::MOST;
+        if has_room {
+            self.blocks[self.len as usize] = block;
+            self.len += 1;
+        }
+        has_room
+    }
+
+    /// The blocks, in the order in which they stand in the header.
+    #[inline]
+    #[must_use]
+    pub fn as_slice(&self) -> &[SackBlock] {
+        self.blocks.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    fn read(data: &[u8]) -> Result<Self, Malformed> {
+        let (blocks, rest) = data.as_chunks::<{ SackBlock::LEN }>();
+        if blocks.is_empty() || blocks.len() > Self::MOST || !rest.is_empty() {
+            return Err(Malformed::BadOption);
+        }
+        Ok(blocks.iter().map(SackBlock::read).collect())
+    }
+}
+
+impl FromIterator<SackBlock> for SackBlocks {
+    /// The first four blocks.
+    fn from_iter<I: IntoIterator<Item = SackBlock>>(blocks: I) -> Self {
+        let mut all = Self::default();
+        for block in blocks.into_iter().take(Self::MOST) {
+            all.push(block);
+        }
+        all
+    }
+}
+
+impl PartialEq for SackBlocks {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for SackBlocks {}
+
+impl core::fmt::Debug for SackBlocks {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.as_slice()).finish()
+    }
+}
+
+#[inline]
+fn two_words(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> [u32; 2] {
+    [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])]
+}
+
+/// Writes words one after another.
+struct Writer<'a> {
+    out: &'a mut [u8],
+    written: usize,
+}
+
+impl Writer<'_> {
+    #[inline]
+    fn word(&mut self, word: [u8; 4]) {
+        self.out[self.written..][..4].copy_from_slice(&word);
+        self.written += 4;
+    }
+}
+
+/// Kinds of options (IANA's TCP parameters).
+const END: u8 = 0;
+const NO_OPERATION: u8 = 1;
+const MAXIMUM_SEGMENT_SIZE: u8 = 2;
+const WINDOW_SCALE: u8 = 3;
+const SACK_PERMITTED: u8 = 4;
+const SACK: u8 = 5;
+const TIMESTAMPS: u8 = 8;
+
+/// What the timestamps option says of its length (RFC 7323 §3.2).
+const TIMESTAMPS_LEN: u8 = 10;
+/// The timestamps option and the padding before it (RFC 7323 appendix A).
+const ALIGNED_TIMESTAMPS_LEN: usize = 12;
+/// Kind and length of the SACK option, and the padding before them.
+const SACK_HEADER_LEN: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(options: &TcpOptions) -> Vec<u8> {
+        let mut out = alloc::vec![0xaa; options.len()];
+        assert_eq!(options.emit(&mut out), options.len());
+        out
+    }
+
+    fn blocks(n: u32) -> SackBlocks {
+        (0..n).map(|i| SackBlock { left: 1000 * i, right: 1000 * i + 500 }).collect()
+    }
+
+    #[test]
+    fn the_options_of_a_syn_from_linux() {
+        let bytes = [2, 4, 0x05, 0xb4, 4, 2, 8, 10, 0x3d, 0x6d, 0x42, 0x19, 0, 0, 0, 0, 1, 3, 3, 10];
+        let options = TcpOptions::parse(&bytes).unwrap();
+        let expected = TcpOptions {
+            mss: Some(1460),
+            window_scale: Some(10),
+            sack_permitted: true,
+            timestamps: Some(Timestamps { value: 0x3d6d_4219, echo: 0 }),
+            sack: SackBlocks::default(),
+        };
+        assert_eq!(options, expected);
+        assert_eq!(written(&options), bytes);
+    }
+
+    #[test]
+    fn timestamps_alone_are_padded_as_rfc_7323_recommends() {
+        let timestamps = Some(Timestamps { value: 0x0102_0304, echo: 0x0506_0708 });
+        let options = TcpOptions { timestamps, ..TcpOptions::default() };
+        let bytes = [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(written(&options), bytes);
+        assert_eq!(TcpOptions::parse(&bytes), Ok(options));
+        // The same, in another place, is read on the long way.
+        assert_eq!(TcpOptions::parse(&[8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0]), Ok(options));
+    }
+
+    #[test]
+    fn three_sack_blocks_fit_beside_timestamps_and_four_without() {
+        let alone = TcpOptions { sack: blocks(4), ..TcpOptions::default() };
+        assert_eq!(alone.len(), 36);
+        assert_eq!(TcpOptions::parse(&written(&alone)), Ok(alone));
+
+        let timestamps = Some(Timestamps { value: 1, echo: 2 });
+        let beside = TcpOptions { sack: blocks(4), timestamps, ..TcpOptions::default() };
+        assert_eq!(beside.len(), 40);
+        let expected = TcpOptions { sack: blocks(3), ..beside };
+        assert_eq!(TcpOptions::parse(&written(&beside)), Ok(expected));
+        assert!(!blocks(4).push(SackBlock::default()));
+    }
+
+    #[test]
+    fn unknown_options_are_skipped_and_nothing_counts_after_the_end() {
+        // RFC 9293 §3.1: kind 254 is an experiment's, kind 30 is MPTCP's.
+        let bytes = [254, 4, 0xf9, 0x89, 30, 2, 1, 3, 3, 7, 0, 2, 4];
+        let options = TcpOptions::parse(&bytes).unwrap();
+        assert_eq!(options, TcpOptions { window_scale: Some(7), ..TcpOptions::default() });
+    }
+
+    #[test]
+    fn lengths_that_cannot_be_are_refused() {
+        let wrong: [&[u8]; 12] = [
+            &[254, 0],
+            &[254, 1],
+            &[254, 3],
+            &[1, 1, 2],
+            &[2, 3, 5],
+            &[2, 5, 0, 0, 0],
+            &[3, 2],
+            &[4, 3, 0],
+            &[8, 9, 0, 0, 0, 0, 0, 0, 0],
+            &[5, 2],
+            &[5, 9, 0, 0, 0, 0, 0, 0, 0],
+            &[5; 42],
+        ];
+        for bytes in wrong {
+            assert_eq!(TcpOptions::parse(bytes), Err(Malformed::BadOption), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn an_mss_of_zero_counts_as_none() {
+        assert_eq!(TcpOptions::parse(&[2, 4, 0, 0]).unwrap().mss, None);
+    }
+
+    prop_compose! {
+        fn any_options()(
+            mss in prop::option::of(1..=u16::MAX), window_scale: Option<u8>, sack_permitted: bool,
+            clocks: Option<(u32, u32)>, sack in prop::collection::vec(any::<(u32, u32)>(), 0..=4),
+        ) -> TcpOptions {
+            let timestamps = clocks.map(|(value, echo)| Timestamps { value, echo });
+            let sack = sack.into_iter().map(|(left, right)| SackBlock { left, right }).collect();
+            TcpOptions { mss, window_scale, sack_permitted, timestamps, sack }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(options in any_options()) {
+            let bytes = written(&options);
+            prop_assert!(bytes.len().is_multiple_of(4) && bytes.len() <= MAX_OPTIONS_LEN);
+            let sack = options.sack.as_slice().iter().copied().take(options.sack_room()).collect();
+            prop_assert_eq!(TcpOptions::parse(&bytes), Ok(TcpOptions { sack, ..options }));
+        }
+
+        #[test]
+        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = TcpOptions::parse(&bytes);
+        }
+
+        #[test]
+        fn options_of_any_length_are_answered(bytes in prop::collection::vec(0..12_u8, 0..=40)) {
+            if let Ok(options) = TcpOptions::parse(&bytes) {
+                prop_assert!(options.len() <= MAX_OPTIONS_LEN);
+            }
+        }
+    }
+}
