@@ -28,12 +28,7 @@ struct Findings {
 
 impl Findings {
     fn add(&mut self, key: impl Into<String>, message: impl Into<String>, help: impl Into<String>) {
-        self.problems.push(Problem {
-            key: Some(key.into()),
-            message: message.into(),
-            help: Some(help.into()),
-            place: None,
-        });
+        self.problems.push(Problem::new(key, message, help));
     }
 
     /// Adds a problem unless `value` lies in `range`.

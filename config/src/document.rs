@@ -11,22 +11,35 @@ use crate::{Backend, Config, ConfigError, MemoryBackend, Place, Problem, TapBack
 
 /// See [`Config::parse`].
 pub(crate) fn parse(name: &str, text: &str) -> Result<Config, ConfigError> {
-    let place = |span| Some(Place::of(name, text, span));
-    let unreadable = |error: Unreadable| {
+    let config = read(text).map_err(|error| {
         let (message, help) = in_plain_words(&error.message);
-        let problem = Problem { key: None, message, help, place: place(error.span) };
-        ConfigError::Invalid { problems: vec![problem] }
-    };
-    let document = DeTable::parse(text).map_err(|error| unreadable(error.into()))?;
-    let config = read(document.clone()).map_err(unreadable)?;
-    let problems: Vec<_> = check::problems(&config)
-        .into_iter()
-        .map(|problem| {
-            let span = problem.key.as_deref().map_or(0..0, |key| locate(&document, key));
-            Problem { place: place(span), ..problem }
-        })
-        .collect();
+        let place = Some(Place::of(name, text, error.span));
+        ConfigError::Invalid { problems: vec![Problem { key: None, message, help, place }] }
+    })?;
+    let problems: Vec<_> =
+        check::problems(&config).into_iter().map(|problem| problem.located(name, text)).collect();
     if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid { problems }) }
+}
+
+/// Where the value of `key` stands in `text`, or else what comes closest: the table around it, or the start.
+pub(crate) fn locate(text: &str, key: &str) -> Range<usize> {
+    let Ok(document) = DeTable::parse(text) else { return 0..0 };
+    let mut parts = key.split('.');
+    let Some(mut value) = parts.next().and_then(|first| document.get_ref().get(first)) else {
+        return 0..0;
+    };
+    for part in parts {
+        let inner = match value.get_ref() {
+            DeValue::Table(table) => table.get(part),
+            DeValue::Array(array) => part.parse::<usize>().ok().and_then(|index| array.get(index)),
+            _ => None,
+        };
+        match inner {
+            Some(inner) => value = inner,
+            None => break,
+        }
+    }
+    value.span()
 }
 
 /// The text is no TOML, or a value has not the type that its key asks for.
@@ -41,7 +54,8 @@ impl From<toml::de::Error> for Unreadable {
     }
 }
 
-fn read(mut document: Spanned<DeTable<'_>>) -> Result<Config, Unreadable> {
+fn read(text: &str) -> Result<Config, Unreadable> {
+    let mut document = DeTable::parse(text)?;
     let backend = document.get_mut().remove("backend").map(read_backend).transpose()?;
     let config = Config::deserialize(Deserializer::from(document))?;
     Ok(Config { backend: backend.unwrap_or_default(), ..config })
@@ -67,26 +81,6 @@ fn read_backend(value: Spanned<DeValue<'_>>) -> Result<Backend, Unreadable> {
         Some("tap") => Backend::Tap(TapBackend::deserialize(keys)?),
         _ => return refuse(kind.span(), "there is no such backend"),
     })
-}
-
-/// Where the value of `key` stands, or else what comes closest: the table around it, or the document's start.
-fn locate(document: &Spanned<DeTable<'_>>, key: &str) -> Range<usize> {
-    let mut parts = key.split('.');
-    let Some(mut value) = parts.next().and_then(|first| document.get_ref().get(first)) else {
-        return 0..0;
-    };
-    for part in parts {
-        let inner = match value.get_ref() {
-            DeValue::Table(table) => table.get(part),
-            DeValue::Array(array) => part.parse::<usize>().ok().and_then(|index| array.get(index)),
-            _ => None,
-        };
-        match inner {
-            Some(inner) => value = inner,
-            None => break,
-        }
-    }
-    value.span()
 }
 
 /// Serde's message as what is wrong, and what is expected instead.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::document;
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -57,6 +59,20 @@ pub struct Place {
 }
 
 impl Problem {
+    /// A problem with the value of `key`, found by someone who knows more than the file: that a device or a CPU
+    /// is not there, say.
+    pub fn new(key: impl Into<String>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { key: Some(key.into()), message: message.into(), help: Some(help.into()), place: None }
+    }
+
+    /// The problem with the place of its key in `text`, which is what the file called `name` holds. A key that is
+    /// not written there is placed at the table that could hold it, or else at the start.
+    #[must_use]
+    pub fn located(self, name: &str, text: &str) -> Self {
+        let span = self.key.as_deref().map_or(0..0, |key| document::locate(text, key));
+        Self { place: Some(Place::of(name, text, span)), ..self }
+    }
+
     fn list(problems: &[Self]) -> String {
         problems.iter().map(Self::to_string).collect::<Vec<_>>().join("\n\n")
     }

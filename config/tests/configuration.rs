@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netlane_config::{
     Backend, Capture, Config, ConfigError, Impair, Impairment, Interface, LaneCount, Lanes, MacAddress,
-    MemoryBackend, Probability, TapBackend,
+    MemoryBackend, Probability, Problem, TapBackend,
 };
 
 fn parse(text: &str) -> Config {
@@ -139,4 +139,20 @@ fn the_mark_stands_below_the_culprit_behind_tabs_and_wide_characters() {
 
     let lines: Vec<_> = error.lines().collect();
     assert_eq!(lines[2..4], ["2 | \tseed = { \"ä\" = 1 }", "  | \t       ^^^^^^^^^^^"]);
+}
+
+#[test]
+fn a_problem_that_the_machine_has_stands_at_the_key_or_what_is_closest_to_it() {
+    let text = "[lanes]\ncpus = [0, 9]\n[backend]\nkind = \"tap\"\n";
+    let line_column_and_width = |key: &str| {
+        let place = Problem::new(key, "it is not there", "choose another")
+            .located("netlane.toml", text)
+            .place
+            .unwrap();
+        (place.line, place.column, place.width)
+    };
+
+    assert_eq!(line_column_and_width("lanes.cpus.1"), (2, 12, 1));
+    assert_eq!(line_column_and_width("backend.name"), (3, 1, "[backend]".len()));
+    assert_eq!(line_column_and_width("interface.mtu"), (1, 1, 1));
 }
