@@ -12,7 +12,7 @@ use crate::document;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read: name another, or mend its permissions.
-    #[error("cannot read `{}`: {source}", file.display())]
+    #[error("cannot read `{}`", file.display())]
     Read {
         /// The file.
         file: PathBuf,
