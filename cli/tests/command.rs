@@ -63,7 +63,7 @@ fn check_shows_what_a_sound_configuration_builds() {
     assert_eq!(
         stdout(&output),
         "lanes       1, not pinned, park after 20µs\n\
-         backend     memory, 1024 frames each way\n\
+         backend     memory, 1024 frames each way, without offload\n\
          interface   10.0.0.2/24, MTU 1500\n\
          inbound     lose 0.25\n\
          outbound    lose 0.25\n"
@@ -231,10 +231,8 @@ fn bash_takes_the_completions() {
     let (_folder, path) = file("");
     let output = netlane(&["completions", "bash"]);
     fs::write(&path, &output.stdout).unwrap();
-    let script = format!(
-        "source {} && COMP_WORDS=(netlane doc) COMP_CWORD=1 && _netlane netlane doc netlane && echo \"${{COMPREPLY[*]}}\"",
-        path.display()
-    );
+    let ask = "COMP_WORDS=(netlane doc) COMP_CWORD=1 && _netlane netlane doc netlane && echo ${COMPREPLY[*]}";
+    let script = format!("source {} && {ask}", path.display());
 
     let completed = Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
 

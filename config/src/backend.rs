@@ -58,11 +58,13 @@ impl Default for Backend {
 pub struct MemoryBackend {
     /// Frames that may be under way in each direction. A full link refuses more.
     pub queue_length: usize,
+    /// Offer checksum and segmentation offload: frames of up to 64 KiB cross in one piece and without checksums.
+    pub offload: bool,
 }
 
 impl Default for MemoryBackend {
     fn default() -> Self {
-        Self { queue_length: 1_024 }
+        Self { queue_length: 1_024, offload: false }
     }
 }
 

@@ -145,12 +145,23 @@ mod table {
     }
 
     impl From<Impair> for super::Impair {
-        #[rustfmt::skip]
         fn from(table: Impair) -> Self {
             let Impair {
-                seed, loss, duplicate, reorder, reorder_delay, corrupt, delay, jitter, rate, queue, inbound, outbound,
+                seed,
+                loss,
+                duplicate,
+                reorder,
+                reorder_delay,
+                corrupt,
+                delay,
+                jitter,
+                rate,
+                queue,
+                inbound,
+                outbound,
             } = table;
-            let both = Override { loss, duplicate, reorder, reorder_delay, corrupt, delay, jitter, rate, queue };
+            let both =
+                Override { loss, duplicate, reorder, reorder_delay, corrupt, delay, jitter, rate, queue };
             let both = both.over(Impairment::default());
             Self { seed, inbound: inbound.over(both), outbound: outbound.over(both) }
         }

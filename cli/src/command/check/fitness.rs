@@ -1,5 +1,6 @@
 //! What a configuration asks of the machine, and the machine lacks.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use netlane_config::{Backend, Capture, Config, Problem, TapBackend};
@@ -21,7 +22,7 @@ pub(super) fn of_this_machine_for(config: &Config) -> Fitness {
     lanes(config, &mut fitness);
     match &config.backend {
         Backend::Memory(_) => {}
-        Backend::Tap(tap) => tap_device(tap, &mut fitness),
+        Backend::Tap(tap) => tap_device(tap, config.lane_count(cpu::cores()), &mut fitness),
     }
     if let Some(capture) = &config.capture {
         capture_file(capture, &mut fitness);
@@ -50,7 +51,7 @@ fn lanes(config: &Config, fitness: &mut Fitness) {
     }
 }
 
-fn tap_device(tap: &TapBackend, fitness: &mut Fitness) {
+fn tap_device(tap: &TapBackend, queues: NonZeroUsize, fitness: &mut Fitness) {
     if let Err(error) = device::open("/dev/net/tun") {
         fitness.problems.push(Problem::new(
             "backend.kind",
@@ -71,9 +72,10 @@ fn tap_device(tap: &TapBackend, fitness: &mut Fitness) {
             "backend.kind",
             "without CAP_NET_ADMIN only a TAP device works that root has made for this user",
             format!(
-                "run as root or within `unshare --user --map-root-user --net`, or have the device made with `sudo \
-                 ip tuntap add dev {} mode tap multi_queue vnet_hdr user $USER`",
-                tap.name
+                "run as root or within `unshare --user --map-root-user --net`, or have it made with `sudo ip tuntap \
+                 add {} mode tap{} user $USER`",
+                tap.name,
+                if queues > NonZeroUsize::MIN { " multi_queue" } else { "" }
             ),
         ));
     }

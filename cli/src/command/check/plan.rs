@@ -65,10 +65,11 @@ impl Plan {
 
     fn backend(&self) -> String {
         match &self.config.backend {
-            Backend::Memory(memory) => format!("memory, {} frames each way", memory.queue_length),
+            Backend::Memory(memory) => {
+                format!("memory, {} frames each way, {}", memory.queue_length, offload(memory.offload))
+            }
             Backend::Tap(tap) => {
-                let offload = if tap.offload { "with" } else { "without" };
-                format!("tap {}, queues: {}, {offload} offload", tap.name, self.lanes)
+                format!("tap {}, queues: {}, {}", tap.name, self.lanes, offload(tap.offload))
             }
         }
     }
@@ -84,6 +85,10 @@ impl Plan {
         }
         text
     }
+}
+
+fn offload(on: bool) -> &'static str {
+    if on { "with offload" } else { "without offload" }
 }
 
 fn impairment(impairment: &Impairment) -> String {
