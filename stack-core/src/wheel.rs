@@ -1,0 +1,222 @@
+//! A timer wheel: one deadline for each slot of the socket table, at a cost that does not grow with their number.
+//!
+//! The wheel has levels of 64 lists each. A list of the lowest level holds the deadlines of one tick, a list
+//! of each higher level those of 64 times as many as one below it. When the wheel's position reaches a list
+//! of a higher level, its deadlines move to lower ones; so each moves a few times at most. A bitmap for each
+//! level tells which lists hold something, and time in which nothing is due costs nothing to skip. (Varghese
+//! and Lauck, "Hashed and hierarchical timing wheels", 1987, schemes 6 and 7.)
+
+use alloc::vec::Vec;
+
+use crate::time::Instant;
+
+/// The deadlines of a socket table, at most one for each slot.
+///
+/// A deadline is rounded up to whole [ticks](Self::TICK_NANOS). It is never reported early.
+#[derive(Debug)]
+pub struct TimerWheel {
+    /// The tick that the wheel stands at. All lists hold later deadlines, but for the list `due`.
+    position: u64,
+    /// The first entry of each list: those of the levels, lowest first, then the one of what is due.
+    heads: [u32; LISTS],
+    /// For each level, a bit for each list that holds something.
+    occupied: [u64; LEVELS],
+    /// By slot.
+    entries: Vec<Entry>,
+}
+
+impl TimerWheel {
+    /// Nanoseconds between two ticks: about 131 µs.
+    pub const TICK_NANOS: u64 = 1 << TICK_SHIFT;
+
+    /// A wheel without deadlines.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { position: 0, heads: [NONE; LISTS], occupied: [0; LEVELS], entries: Vec::new() }
+    }
+
+    /// Sets the deadline of `slot`, in place of the one that it may have. Allocates only for a slot that is
+    /// larger than all before it.
+    #[inline]
+    pub fn set(&mut self, slot: u32, at: Instant) {
+        debug_assert!(slot < LIST, "slots are smaller than 2^31");
+        let index = slot as usize;
+        if index >= self.entries.len() {
+            self.entries.resize(index + 1, Entry::IDLE);
+        }
+        let deadline = tick_at_or_after(at);
+        if self.entries[index].deadline == deadline {
+            return;
+        }
+        self.cancel(slot);
+        self.link(slot, deadline);
+    }
+
+    /// Removes the deadline of `slot`, if it has one.
+    #[inline]
+    pub fn cancel(&mut self, slot: u32) {
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        if entry.deadline != IDLE {
+            let Entry { prev, next, .. } = core::mem::replace(entry, Entry::IDLE);
+            self.unlink(prev, next);
+        }
+    }
+
+    /// Takes a slot whose deadline has come by `now` out of the wheel. Call it until it returns `None`: only
+    /// then has the wheel arrived at `now`.
+    ///
+    /// A deadline that is set to the past meanwhile is due at once, so whoever sets deadlines between the calls
+    /// has to set them to the future to come to an end.
+    #[inline]
+    pub fn expire(&mut self, now: Instant) -> Option<u32> {
+        let now = now.as_nanos() >> TICK_SHIFT;
+        loop {
+            let due = self.heads[DUE];
+            if due != NONE {
+                self.cancel(due);
+                return Some(due);
+            }
+            match self.next_list() {
+                Some(next) if next.begin <= now => self.enter(next),
+                _ => {
+                    self.position = self.position.max(now);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// When to call [`expire`](Self::expire) next; `None` if no deadline is set.
+    ///
+    /// The answer is never later than the first deadline's tick. While that deadline is in a list of many
+    /// ticks, it is the first of them, and calling `expire` at that time leads to a closer answer. Seven such
+    /// steps at most lead to the deadline.
+    #[inline]
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let due = self.heads[DUE];
+        let tick = if due == NONE { self.next_list()?.begin } else { self.entries[due as usize].deadline };
+        Some(Instant::from_nanos(tick.saturating_mul(Self::TICK_NANOS)))
+    }
+
+    /// The list whose deadlines come next.
+    ///
+    /// That is the first one of the lowest level that holds any: deadlines of a level agree with the position
+    /// in all digits above the level's own, and those of higher levels don't, so they are later.
+    #[inline]
+    fn next_list(&self) -> Option<List> {
+        let (level, lists) = self.occupied.iter().enumerate().find(|(_, lists)| **lists != 0)?;
+        let number = lists.trailing_zeros() as usize;
+        let shift = DIGIT * level;
+        let above = self.position >> (shift + DIGIT) << (shift + DIGIT);
+        Some(List { index: level * WIDTH + number, begin: above | (number as u64) << shift })
+    }
+
+    /// Moves on to the first tick of `list`, and its deadlines to lower levels or to what is due.
+    fn enter(&mut self, list: List) {
+        self.position = list.begin;
+        let mut slot = core::mem::replace(&mut self.heads[list.index], NONE);
+        self.occupied[list.index / WIDTH] &= !(1 << (list.index % WIDTH));
+        while slot != NONE {
+            let Entry { next, deadline, .. } = self.entries[slot as usize];
+            self.link(slot, deadline);
+            slot = next;
+        }
+    }
+
+    fn link(&mut self, slot: u32, deadline: u64) {
+        let list = self.list_of(deadline);
+        let next = core::mem::replace(&mut self.heads[list], slot);
+        self.entries[slot as usize] = Entry { prev: LIST | list as u32, next, deadline };
+        if next != NONE {
+            self.entries[next as usize].prev = slot;
+        }
+        if list != DUE {
+            self.occupied[list / WIDTH] |= 1 << (list % WIDTH);
+        }
+    }
+
+    /// Joins what stands before and after an entry that was taken out.
+    fn unlink(&mut self, prev: u32, next: u32) {
+        if next != NONE {
+            self.entries[next as usize].prev = prev;
+        }
+        if prev & LIST == 0 {
+            self.entries[prev as usize].next = next;
+            return;
+        }
+        let list = (prev ^ LIST) as usize;
+        self.heads[list] = next;
+        if next == NONE && list != DUE {
+            self.occupied[list / WIDTH] &= !(1 << (list % WIDTH));
+        }
+    }
+
+    /// The list for a deadline: on the level of the highest digit in which it differs from the position.
+    #[inline]
+    fn list_of(&self, deadline: u64) -> usize {
+        if deadline <= self.position {
+            return DUE;
+        }
+        let level = (deadline ^ self.position).ilog2() as usize / DIGIT;
+        level * WIDTH + (deadline >> (DIGIT * level)) as usize % WIDTH
+    }
+}
+
+impl Default for TimerWheel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The first tick at or after `at`. At most 2^47, so that eight digits hold it.
+#[inline]
+const fn tick_at_or_after(at: Instant) -> u64 {
+    at.as_nanos().div_ceil(TimerWheel::TICK_NANOS)
+}
+
+const TICK_SHIFT: u32 = 17;
+/// Bits of a tick's number that one level looks at.
+const DIGIT: usize = 6;
+/// Lists of a level.
+const WIDTH: usize = 1 << DIGIT;
+/// Enough for every tick that there is, so that no deadline is too far away.
+const LEVELS: usize = 8;
+/// The list of what is due, after those of the levels.
+const DUE: usize = LEVELS * WIDTH;
+const LISTS: usize = DUE + 1;
+
+/// A list on some level.
+struct List {
+    index: usize,
+    /// Its first tick.
+    begin: u64,
+}
+
+/// A slot's place in the wheel.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// The slot before this one in its list; for the first one [`LIST`] and the list's index.
+    prev: u32,
+    /// The slot after this one, or [`NONE`].
+    next: u32,
+    /// The tick of the deadline, or [`IDLE`].
+    deadline: u64,
+}
+
+impl Entry {
+    const IDLE: Self = Self { prev: NONE, next: NONE, deadline: IDLE };
+}
+
+/// What a socket pays for its timer.
+const _: () = assert!(size_of::<Entry>() == 16);
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+/// Marks the index of a list where slots stand as well.
+const LIST: u32 = 1 << 31;
+/// No deadline.
+const IDLE: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests;
