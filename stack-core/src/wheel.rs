@@ -1,4 +1,5 @@
-//! A timer wheel: one deadline for each slot of the socket table, at a cost that does not grow with their number.
+//! A timer wheel: one deadline for each slot of the socket table, at a cost that does not grow with their
+//! number.
 //!
 //! The wheel has levels of 64 lists each. A list of the lowest level holds the deadlines of one tick, a list
 //! of each higher level those of 64 times as many as one below it. When the wheel's position reaches a list
@@ -65,8 +66,8 @@ impl TimerWheel {
     /// Takes a slot whose deadline has come by `now` out of the wheel. Call it until it returns `None`: only
     /// then has the wheel arrived at `now`.
     ///
-    /// A deadline that is set to the past meanwhile is due at once, so whoever sets deadlines between the calls
-    /// has to set them to the future to come to an end.
+    /// A deadline that is set to the past meanwhile is due at once, so whoever sets deadlines between the
+    /// calls has to set them to the future to come to an end.
     #[inline]
     pub fn expire(&mut self, now: Instant) -> Option<u32> {
         let now = now.as_nanos() >> TICK_SHIFT;

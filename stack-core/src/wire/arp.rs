@@ -164,7 +164,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(
-            reply: bool, mut sender_mac: [u8; 6], sender_ip: Ipv4Addr, target_mac: [u8; 6], target_ip: Ipv4Addr,
+            reply: bool, mut sender_mac: [u8; 6], sender_ip: Ipv4Addr, target_mac: [u8; 6],
+            target_ip: Ipv4Addr,
         ) {
             prop_assume!(!sender_ip.is_multicast() && !sender_ip.is_broadcast());
             sender_mac[0] &= !1;

@@ -200,6 +200,18 @@ impl Unreachable {
     }
 }
 
+/// Writes the header of an echo request to the front of `message`, whose data stands behind it already.
+///
+/// # Panics
+/// If `message` is shorter than [`HEADER_LEN`].
+pub fn emit_echo_request(ident: u16, seq: u16, message: &mut [u8]) {
+    let (front, data) = message.split_at_mut(HEADER_LEN);
+    let mut header =
+        Header { kind: ECHO_REQUEST, code: 0, checksum: 0.into(), high: ident.into(), low: seq.into() };
+    header.checksum = sum(header.as_bytes()).add(sum(data)).finish().into();
+    header.write_to(front).expect("the front has the header's size");
+}
+
 /// What an error quotes of the packet that it is about: its header and the first 8 bytes of its payload
 /// (RFC 792, RFC 1122 §3.2.2).
 #[must_use]

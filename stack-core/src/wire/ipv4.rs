@@ -376,7 +376,9 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_answered(mut bytes in prop::collection::vec(any::<u8>(), 0..80), ihl in 0..16_usize) {
+        fn any_bytes_are_answered(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..80), ihl in 0..16_usize,
+        ) {
             let _ = Ipv4Packet::parse(&bytes);
             // Again with what the first checks want, so that the later ones are reached.
             if let Some(header) = bytes.get_mut(..(ihl * 4).max(20)) {
