@@ -23,7 +23,7 @@ use crate::wire::MacAddr;
 ///
 /// Ask only for addresses on the link that belong to one host: groups have Ethernet addresses of their own.
 #[derive(Debug)]
-pub struct NeighborCache<P> {
+pub(crate) struct NeighborCache<P> {
     limits: NeighborLimits,
     /// Slots by IP address. Nothing iterates over it, since its order is random.
     slots: HashMap<IpAddr, u32, FixedState>,
@@ -39,16 +39,16 @@ pub struct NeighborCache<P> {
 
 /// What a [`NeighborCache`] may hold, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NeighborLimits {
+pub(crate) struct NeighborLimits {
     /// The most neighbours, without the permanent ones. Of those that are resolved, the one that was not used
     /// for the longest time gives way to a new one.
-    pub neighbors: usize,
+    pub(crate) neighbors: usize,
     /// The most neighbours that are being resolved at the same time.
-    pub unresolved: usize,
+    pub(crate) unresolved: usize,
     /// The most packets that wait for the same neighbour; at least one does (RFC 1122 §2.3.2.2).
-    pub waiting: usize,
+    pub(crate) waiting: usize,
     /// How long a neighbour that has answered is believed to be there (RFC 4861 §6.3.2: BaseReachableTime).
-    pub reachable_time: Duration,
+    pub(crate) reachable_time: Duration,
 }
 
 impl Default for NeighborLimits {
@@ -60,7 +60,7 @@ impl Default for NeighborLimits {
 
 /// What was heard of a neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub(crate) enum Heard {
     /// It answers, whether asked or not: an ARP reply to us.
     Reply,
     /// It asks for one of our addresses, and tells its own: an ARP request to us.
@@ -71,7 +71,7 @@ pub enum Heard {
 
 /// What [`NeighborCache::poll`] wants done.
 #[derive(Debug, PartialEq, Eq)]
-pub enum NeighborAction<P> {
+pub(crate) enum NeighborAction<P> {
     /// Ask for `ip`.
     Probe {
         /// The address in question.
@@ -134,7 +134,7 @@ impl<P> NeighborCache<P> {
     /// An empty cache. `seed` keys its hash table: to be kept from the neighbours, and without influence on
     /// what the cache does.
     #[must_use]
-    pub fn new(limits: NeighborLimits, seed: u64) -> Self {
+    pub(crate) fn new(limits: NeighborLimits, seed: u64) -> Self {
         Self {
             limits,
             slots: HashMap::with_hasher(FixedState::with_seed(seed)),
@@ -149,7 +149,7 @@ impl<P> NeighborCache<P> {
     /// The Ethernet address for packets to `ip`, if it is known; else give the packet to
     /// [`enqueue`](Self::enqueue). To look it up is to use it: if it is stale, probes go out to verify it.
     #[inline]
-    pub fn lookup(&mut self, ip: IpAddr) -> Option<MacAddr> {
+    pub(crate) fn lookup(&mut self, ip: IpAddr) -> Option<MacAddr> {
         let slot = *self.slots.get(&ip)?;
         let state = &mut self.neighbors[slot as usize].as_mut()?.state;
         let mac = state.mac()?;
@@ -170,7 +170,7 @@ impl<P> NeighborCache<P> {
     /// Returns the packet that finds no room: the oldest one that waits for the same neighbour, or `packet`
     /// itself if too many neighbours are being resolved or if this one needs no resolving.
     #[must_use = "a dropped packet is counted"]
-    pub fn enqueue(&mut self, ip: IpAddr, packet: P) -> Option<P> {
+    pub(crate) fn enqueue(&mut self, ip: IpAddr, packet: P) -> Option<P> {
         let Some(slot) = self.slots.get(&ip).copied().or_else(|| self.resolve(ip)) else {
             return Some(packet);
         };
@@ -192,7 +192,7 @@ impl<P> NeighborCache<P> {
     /// address, which is then verified when it is used. Nobody makes the cache remember more neighbours than
     /// the stack has to do with, but for those who ask for us (RFC 826, "Packet Reception"); and these give
     /// way to each other before anyone that the stack has used.
-    pub fn learn(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, heard: Heard) -> VecDeque<P> {
+    pub(crate) fn learn(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, heard: Heard) -> VecDeque<P> {
         let Some(&slot) = self.slots.get(&ip) else {
             if heard == Heard::Request {
                 self.remember_asker(ip, mac);
@@ -224,7 +224,7 @@ impl<P> NeighborCache<P> {
     }
 
     /// Fixes the Ethernet address for `ip` for good. Returns packets that have waited for it: send them.
-    pub fn insert_permanent(&mut self, ip: IpAddr, mac: MacAddr) -> VecDeque<P> {
+    pub(crate) fn insert_permanent(&mut self, ip: IpAddr, mac: MacAddr) -> VecDeque<P> {
         let waiting = self.slots.get(&ip).copied().map(|slot| self.remove(slot)).unwrap_or_default();
         self.insert(ip, State::Permanent(mac));
         waiting
@@ -232,7 +232,7 @@ impl<P> NeighborCache<P> {
 
     /// The next thing to do at `now`. Call it until it returns `None`, in each turn after packets were
     /// enqueued or looked up, and when [`next_deadline`](Self::next_deadline) has come.
-    pub fn poll(&mut self, now: Instant) -> Option<NeighborAction<P>> {
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<NeighborAction<P>> {
         while let Some(slot) = self.timers.expire(now) {
             let Some(Neighbor { ip, state }) = &mut self.neighbors[slot as usize] else { continue };
             let (ip, mac) = (*ip, state.mac());
@@ -258,7 +258,7 @@ impl<P> NeighborCache<P> {
     /// When to call [`poll`](Self::poll) next, if nothing else happens before. It may be a little early, and
     /// the past if there is something to do at once.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.timers.next_deadline()
     }
 

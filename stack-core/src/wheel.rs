@@ -15,7 +15,7 @@ use crate::time::Instant;
 ///
 /// A deadline is rounded up to whole [ticks](Self::TICK_NANOS). It is never reported early.
 #[derive(Debug)]
-pub struct TimerWheel {
+pub(crate) struct TimerWheel {
     /// The tick that the wheel stands at. All lists hold later deadlines, but for the list `due`.
     position: u64,
     /// The first entry of each list: those of the levels, lowest first, then the one of what is due.
@@ -28,18 +28,18 @@ pub struct TimerWheel {
 
 impl TimerWheel {
     /// Nanoseconds between two ticks: about 131 µs.
-    pub const TICK_NANOS: u64 = 1 << TICK_SHIFT;
+    pub(crate) const TICK_NANOS: u64 = 1 << TICK_SHIFT;
 
     /// A wheel without deadlines.
     #[must_use]
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { position: 0, heads: [NONE; LISTS], occupied: [0; LEVELS], entries: Vec::new() }
     }
 
     /// Sets the deadline of `slot`, in place of the one that it may have. Allocates only for a slot that is
     /// larger than all before it.
     #[inline]
-    pub fn set(&mut self, slot: u32, at: Instant) {
+    pub(crate) fn set(&mut self, slot: u32, at: Instant) {
         debug_assert!(slot < LIST, "slots are smaller than 2^31");
         let index = slot as usize;
         if index >= self.entries.len() {
@@ -55,7 +55,7 @@ impl TimerWheel {
 
     /// Removes the deadline of `slot`, if it has one.
     #[inline]
-    pub fn cancel(&mut self, slot: u32) {
+    pub(crate) fn cancel(&mut self, slot: u32) {
         let Some(entry) = self.entries.get_mut(slot as usize) else { return };
         if entry.deadline != IDLE {
             let Entry { prev, next, .. } = core::mem::replace(entry, Entry::IDLE);
@@ -69,7 +69,7 @@ impl TimerWheel {
     /// A deadline that is set to the past meanwhile is due at once, so whoever sets deadlines between the
     /// calls has to set them to the future to come to an end.
     #[inline]
-    pub fn expire(&mut self, now: Instant) -> Option<u32> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<u32> {
         let now = now.as_nanos() >> TICK_SHIFT;
         loop {
             let due = self.heads[DUE];
@@ -94,7 +94,7 @@ impl TimerWheel {
     /// steps at most lead to the deadline.
     #[inline]
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let due = self.heads[DUE];
         let tick = if due == NONE { self.next_list()?.begin } else { self.entries[due as usize].deadline };
         Some(Instant::from_nanos(tick.saturating_mul(Self::TICK_NANOS)))
