@@ -4,7 +4,7 @@
 //! they lie is the business of a [`Buffers`]: on the heap of the thread that runs the stack ([`HeapBuffers`]),
 //! or in memory that another process sees too.
 
-pub use heap::HeapBuffers;
+pub use heap::{HeapBuffer, HeapBuffers};
 
 mod heap;
 

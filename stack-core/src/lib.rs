@@ -1,1 +1,67 @@
-//! netlane's TCP/IP stack as a sans-IO machine: bytes and a clock reading in, bytes and events out
+//! netlane's TCP/IP stack as a machine without input and output of its own: frames and a clock reading go in,
+//! frames and events come out.
+//!
+//! A [`Stack`] drives one queue of a network interface through [`PacketIo`](netlane_packet_io::PacketIo). It
+//! needs no operating system: it has no threads, files, clocks or global state, and allocates only what its
+//! tables and buffers need, within the bounds that its [`StackConfig`] sets. Given the same input and seed, it
+//! does the same every time.
+//!
+//! ```text
+//!  frames ──▶ ethernet ──▶ arp ─────▶ neighbour cache
+//!                     └──▶ ipv4 ──┬─▶ icmp
+//!                                 ├─▶ udp ──▶ datagram socket ──▶ buffers ──▶ user
+//!                                 └─▶ tcp ──▶ demux ──▶ connection ──▶ buffers ──▶ user
+//!                                                           │
+//!  frames ◀── link (routes, neighbours, offloads) ◀── sockets that owe output ◀── timer wheel
+//! ```
+//!
+//! # Example
+//!
+//! Two stacks, joined by a device that moves frames in memory (here called `a` and `b`):
+//!
+//! ```ignore
+//! let mut server = Stack::new(a, HeapBuffers::new(), server_config, 1);
+//! let mut client = Stack::new(b, HeapBuffers::new(), client_config, 2);
+//! let listener = server.tcp_listen("10.0.0.1:80".parse()?, 16)?;
+//! let connection = client.tcp_connect(None, "10.0.0.1:80".parse()?)?;
+//! client.tcp_send(connection, b"hello")?;
+//! for now in times {
+//!     client.poll(now)?;
+//!     server.poll(now)?;
+//!     while let Some(event) = server.next_event() { /* accept, receive */ }
+//! }
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub use netlane_packet_io as packet_io;
+
+mod buffers;
+mod config;
+mod counters;
+mod datagram;
+mod datagram_socket;
+mod interface;
+mod neighbor;
+mod rate_limit;
+mod socket;
+mod stack;
+mod tcp;
+mod time;
+mod wheel;
+pub mod wire;
+
+pub use buffers::{BufferRequest, Buffers, HeapBuffer, HeapBuffers};
+pub use config::{InterfaceConfig, KeepAlive, Limits, Route, StackConfig, TcpConfig};
+pub use counters::Counters;
+pub use datagram::DatagramHeader;
+pub use socket::{Event, Readiness, SocketError, SocketId};
+pub use stack::{BindError, ConnectError, RecvError, SendError, Stack, Stale, Turn};
+pub use tcp::connection::TcpState;
+pub use time::{Duration, Instant};
+pub use wire::{MacAddr, VlanId};

@@ -1,0 +1,308 @@
+//! Buffers on the heap of the thread that runs the stack.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{BufferRequest, Buffers};
+use crate::SocketId;
+
+/// Buffers on the heap, for users on the same thread as the stack.
+///
+/// A buffer holds memory only while bytes wait in it, and takes as much as they need. What is given back is
+/// kept for the next buffer, so that nothing is allocated in steady state.
+#[derive(Debug, Default)]
+pub struct HeapBuffers {
+    /// Rings that wait to be used again, by the power of two of their capacity over [`SMALLEST`].
+    #[expect(clippy::vec_box, reason = "a ring moves between here and its buffer as one pointer")]
+    spare: Vec<Vec<Box<Ring>>>,
+}
+
+/// A buffer of [`HeapBuffers`].
+#[derive(Debug)]
+pub struct HeapBuffer {
+    ring: Option<Box<Ring>>,
+    limit: u32,
+    /// The class of the last ring, which the next begins with.
+    class: u8,
+}
+
+/// Capacity of the smallest ring, in bytes.
+const SMALLEST: usize = 512;
+/// Rings of one class that are kept for the next buffer; what comes beyond goes back to the allocator.
+const SPARES_PER_CLASS: usize = 1_024;
+
+/// Bytes in a circle. Those from `head` on, `len` of them, count; others may stand beyond them already.
+#[derive(Debug)]
+struct Ring {
+    head: usize,
+    len: usize,
+    /// How far from `head` on bytes have been stored, those beyond `len` included.
+    reach: usize,
+    class: u8,
+    /// Its length is a power of two.
+    bytes: Box<[u8]>,
+}
+
+impl HeapBuffers {
+    /// Buffers that hold nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { spare: Vec::new() }
+    }
+
+    /// Appends as many of `bytes` as fit, and returns how many those were.
+    pub fn write(&mut self, buffer: &mut HeapBuffer, bytes: &[u8]) -> usize {
+        let stored = self.store(buffer, 0, bytes);
+        self.commit(buffer, stored);
+        stored
+    }
+
+    /// Appends all the pieces one after the other, or nothing where they don't fit together.
+    pub(crate) fn write_whole(&mut self, buffer: &mut HeapBuffer, pieces: [&[u8]; 2]) -> bool {
+        let total = pieces[0].len() + pieces[1].len();
+        if self.room(buffer) < total {
+            return false;
+        }
+        self.store(buffer, 0, pieces[0]);
+        self.store(buffer, pieces[0].len(), pieces[1]);
+        self.commit(buffer, total);
+        true
+    }
+
+    /// Copies the unread bytes from `offset` on to `out`, and returns how many there were.
+    pub fn peek(&self, buffer: &HeapBuffer, offset: usize, out: &mut [u8]) -> usize {
+        let n = out.len().min(self.unread(buffer).saturating_sub(offset));
+        self.copy_queued(buffer, offset, &mut out[..n]);
+        n
+    }
+
+    /// Moves unread bytes to `out`, and returns how many there were.
+    pub fn read(&mut self, buffer: &mut HeapBuffer, out: &mut [u8]) -> usize {
+        let n = self.peek(buffer, 0, out);
+        self.release(buffer, n);
+        n
+    }
+
+    /// Gives `buffer` a ring of at least `needed` bytes, with what it holds.
+    fn reserve(&mut self, buffer: &mut HeapBuffer, needed: usize) {
+        let class = class_of(needed).max(buffer.class);
+        match buffer.ring.take() {
+            Some(ring) if ring.bytes.len() >= needed => buffer.ring = Some(ring),
+            old => {
+                let mut ring = self.take_ring(class);
+                if let Some(old) = old {
+                    old.copy_all(&mut ring);
+                    self.give_back(old);
+                }
+                buffer.ring = Some(ring);
+                buffer.class = class;
+            }
+        }
+    }
+
+    fn take_ring(&mut self, class: u8) -> Box<Ring> {
+        let spare = self.spare.get_mut(usize::from(class)).and_then(Vec::pop);
+        spare.unwrap_or_else(|| {
+            Box::new(Ring {
+                head: 0,
+                len: 0,
+                reach: 0,
+                class,
+                bytes: vec![0; SMALLEST << class].into_boxed_slice(),
+            })
+        })
+    }
+
+    fn give_back(&mut self, mut ring: Box<Ring>) {
+        (ring.head, ring.len, ring.reach) = (0, 0, 0);
+        let class = usize::from(ring.class);
+        if self.spare.len() <= class {
+            self.spare.resize_with(class + 1, Vec::new);
+        }
+        if self.spare[class].len() < SPARES_PER_CLASS {
+            self.spare[class].push(ring);
+        }
+    }
+}
+
+impl Buffers for HeapBuffers {
+    type Send = HeapBuffer;
+    type Receive = HeapBuffer;
+
+    fn open(&mut self, request: BufferRequest) -> Option<(HeapBuffer, HeapBuffer)> {
+        Some((HeapBuffer::new(request.send_limit), HeapBuffer::new(request.receive_limit)))
+    }
+
+    fn close(&mut self, _: SocketId, send: HeapBuffer, receive: HeapBuffer) {
+        for ring in [send.ring, receive.ring].into_iter().flatten() {
+            self.give_back(ring);
+        }
+    }
+
+    #[inline]
+    fn queued(&self, send: &HeapBuffer) -> usize {
+        self.unread(send)
+    }
+
+    #[inline]
+    fn copy_queued(&self, send: &HeapBuffer, offset: usize, out: &mut [u8]) {
+        if let Some(ring) = &send.ring {
+            ring.copy_to(offset, out);
+        }
+    }
+
+    #[inline]
+    fn release(&mut self, buffer: &mut HeapBuffer, n: usize) {
+        let Some(ring) = &mut buffer.ring else { return };
+        ring.head = ring.wrap(ring.head + n);
+        ring.len = ring.len.saturating_sub(n);
+        ring.reach = ring.reach.saturating_sub(n);
+        if ring.reach == 0
+            && let Some(empty) = buffer.ring.take()
+        {
+            self.give_back(empty);
+        }
+    }
+
+    #[inline]
+    fn unread(&self, receive: &HeapBuffer) -> usize {
+        receive.ring.as_ref().map_or(0, |ring| ring.len)
+    }
+
+    #[inline]
+    fn room(&self, receive: &HeapBuffer) -> usize {
+        receive.limit as usize - self.unread(receive).min(receive.limit as usize)
+    }
+
+    #[inline]
+    fn store(&mut self, receive: &mut HeapBuffer, offset: usize, bytes: &[u8]) -> usize {
+        let n = bytes.len().min(self.room(receive).saturating_sub(offset));
+        if n == 0 {
+            return 0;
+        }
+        let needed = self.unread(receive) + offset + n;
+        if receive.ring.as_ref().is_none_or(|ring| ring.bytes.len() < needed) {
+            self.reserve(receive, needed);
+        }
+        if let Some(ring) = &mut receive.ring {
+            ring.copy_from(ring.len + offset, &bytes[..n]);
+            ring.reach = ring.reach.max(needed);
+        }
+        n
+    }
+
+    #[inline]
+    fn commit(&mut self, receive: &mut HeapBuffer, n: usize) {
+        if let Some(ring) = &mut receive.ring {
+            ring.len += n;
+        }
+    }
+}
+
+impl HeapBuffer {
+    fn new(limit: usize) -> Self {
+        Self { ring: None, limit: u32::try_from(limit).unwrap_or(u32::MAX), class: 0 }
+    }
+}
+
+impl Ring {
+    #[inline]
+    fn wrap(&self, index: usize) -> usize {
+        index & (self.bytes.len() - 1)
+    }
+
+    /// The stretch of `n` bytes at `offset` from the head, as the part up to the end of the memory and the
+    /// length of the part that goes on at its start.
+    #[inline]
+    fn split(&self, offset: usize, n: usize) -> (usize, usize) {
+        let at = self.wrap(self.head + offset);
+        (at, n.min(self.bytes.len() - at))
+    }
+
+    #[inline]
+    fn copy_to(&self, offset: usize, out: &mut [u8]) {
+        let (at, first) = self.split(offset, out.len());
+        let (front, back) = out.split_at_mut(first);
+        front.copy_from_slice(&self.bytes[at..at + first]);
+        back.copy_from_slice(&self.bytes[..back.len()]);
+    }
+
+    #[inline]
+    fn copy_from(&mut self, offset: usize, bytes: &[u8]) {
+        let (at, first) = self.split(offset, bytes.len());
+        let (front, back) = bytes.split_at(first);
+        self.bytes[at..at + first].copy_from_slice(front);
+        self.bytes[..back.len()].copy_from_slice(back);
+    }
+
+    /// Copies everything, what stands beyond `len` included, to the start of a larger ring.
+    fn copy_all(&self, larger: &mut Self) {
+        self.copy_to(0, &mut larger.bytes[..self.bytes.len()]);
+        (larger.len, larger.reach) = (self.len, self.reach);
+    }
+}
+
+fn class_of(needed: usize) -> u8 {
+    (needed.next_power_of_two().max(SMALLEST) / SMALLEST).ilog2() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::VecDeque;
+    use proptest::prelude::*;
+
+    fn buffer(limit: usize) -> HeapBuffer {
+        HeapBuffer::new(limit)
+    }
+
+    #[test]
+    fn bytes_ahead_of_a_gap_survive_growth_and_appear_when_it_is_filled() {
+        let mut buffers = HeapBuffers::new();
+        let mut receive = buffer(1 << 20);
+        assert_eq!(buffers.store(&mut receive, 400, &[2; 100]), 100);
+        assert_eq!(buffers.store(&mut receive, 500, &[3; 5_000]), 5_000);
+        assert_eq!(buffers.unread(&receive), 0);
+        assert_eq!(buffers.store(&mut receive, 0, &[1; 400]), 400);
+        buffers.commit(&mut receive, 5_500);
+        let mut out = vec![0; 6_000];
+        assert_eq!(buffers.read(&mut receive, &mut out), 5_500);
+        assert!(out[..400].iter().all(|&b| b == 1));
+        assert!(out[400..500].iter().all(|&b| b == 2));
+        assert!(out[500..5_500].iter().all(|&b| b == 3));
+    }
+
+    #[test]
+    fn a_full_buffer_takes_what_fits() {
+        let mut buffers = HeapBuffers::new();
+        let mut send = buffer(1_000);
+        assert_eq!(buffers.write(&mut send, &[7; 600]), 600);
+        assert_eq!(buffers.write(&mut send, &[7; 600]), 400);
+        assert_eq!(buffers.write(&mut send, &[7; 600]), 0);
+        assert!(!buffers.write_whole(&mut send, [&[1], &[2]]));
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_queue(steps in prop::collection::vec((any::<bool>(), 0usize..3_000), 1..200)) {
+            let mut buffers = HeapBuffers::new();
+            let mut buffer = buffer(5_000);
+            let mut model = VecDeque::new();
+            let mut next = 0u8;
+            for (write, n) in steps {
+                if write {
+                    let bytes: Vec<u8> = (0..n).map(|_| { next = next.wrapping_add(1); next }).collect();
+                    let written = buffers.write(&mut buffer, &bytes);
+                    prop_assert_eq!(written, n.min(5_000 - model.len()));
+                    model.extend(&bytes[..written]);
+                } else {
+                    let mut out = vec![0; n];
+                    let read = buffers.read(&mut buffer, &mut out);
+                    let expected: Vec<u8> = model.drain(..n.min(model.len())).collect();
+                    prop_assert_eq!(&out[..read], &expected[..]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a stack is told before it starts: its interface, its limits, and how its TCP behaves.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::time::Duration;
+use crate::wire::ethernet::{MacAddr, VlanId};
+
+/// Everything that a [`Stack`](crate::Stack) is told before it starts.
+#[derive(Clone, Debug, Default)]
+pub struct StackConfig {
+    /// Addresses, routes and neighbours.
+    pub interface: InterfaceConfig,
+    /// Bounds of every table.
+    pub limits: Limits,
+    /// How TCP behaves where a socket does not say otherwise.
+    pub tcp: TcpConfig,
+}
+
+/// The stack's network interface.
+#[derive(Clone, Debug, Default)]
+pub struct InterfaceConfig {
+    /// The stack's Ethernet address; the device's own where `None`.
+    pub mac: Option<MacAddr>,
+    /// The 802.1Q VLAN that the stack lives in. Frames of other VLANs are not for it.
+    pub vlan: Option<VlanId>,
+    /// The stack's addresses, each with the length of its subnet's prefix.
+    pub addresses: Vec<IpNet>,
+    /// Networks beyond the subnets of `addresses`. The longest matching prefix wins.
+    pub routes: Vec<Route>,
+    /// Neighbours whose Ethernet addresses are known and never asked for.
+    pub neighbors: Vec<(IpAddr, MacAddr)>,
+}
+
+/// A network and the gateway that leads there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The network.
+    pub to: IpNet,
+    /// The gateway, an address in a subnet of the interface.
+    pub via: IpAddr,
+}
+
+/// Bounds of the stack's tables. What would exceed one is refused or dropped, and counted.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Sockets of all kinds, connections in their handshake and in TIME-WAIT included.
+    pub sockets: usize,
+    /// Connections in their handshake, of one listener.
+    pub syn_queue: usize,
+    /// The most connections that may wait to be accepted, whatever backlog a listener asks for.
+    pub accept_queue: usize,
+    /// Ranges of bytes that one connection keeps while it waits for those before them.
+    pub out_of_order_ranges: usize,
+    /// Neighbours whose Ethernet addresses are remembered.
+    pub neighbors: usize,
+    /// Packets that wait for one neighbour's Ethernet address.
+    pub neighbor_queue: usize,
+    /// ICMP errors and TCP resets to nobody in particular that the stack sends, per second.
+    pub errors_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sockets: 65_536,
+            syn_queue: 1_024,
+            accept_queue: 4_096,
+            out_of_order_ranges: 64,
+            neighbors: 1_024,
+            neighbor_queue: 16,
+            errors_per_second: 1_000,
+        }
+    }
+}
+
+/// How TCP behaves.
+#[derive(Clone, Debug)]
+pub struct TcpConfig {
+    /// The largest segment that we let peers send, in bytes of payload without options; derived from the
+    /// interface's MTU where `None`.
+    pub mss: Option<u16>,
+    /// Offer and accept window scaling (RFC 7323).
+    pub window_scaling: bool,
+    /// Offer and accept timestamps (RFC 7323).
+    pub timestamps: bool,
+    /// Hold small segments back while others are unacknowledged (Nagle, RFC 9293 §3.7.4).
+    pub nagle: bool,
+    /// The longest that an acknowledgement waits for company (RFC 9293 §3.8.6.3: under 500 ms).
+    pub delayed_ack: Duration,
+    /// The retransmission timeout before a round trip was measured (RFC 6298 §2.1).
+    pub rto_initial: Duration,
+    /// The least retransmission timeout.
+    pub rto_min: Duration,
+    /// The greatest retransmission timeout.
+    pub rto_max: Duration,
+    /// How often a SYN or SYN-ACK is repeated before the attempt fails.
+    pub syn_retries: u8,
+    /// How often a segment is repeated, or a zero window probed, before the connection fails.
+    pub retries: u8,
+    /// Keep-alive probes for connections that have nothing to say, for all sockets that don't decide
+    /// themselves; off where `None`.
+    pub keepalive: Option<KeepAlive>,
+    /// How long a connection that we closed first is remembered (2 MSL, RFC 9293 §3.6.1).
+    pub time_wait: Duration,
+    /// How long a closed socket waits in FIN-WAIT-2 for a peer that never closes.
+    pub fin_wait_2: Duration,
+    /// The most bytes that wait in a socket to be sent or acknowledged.
+    pub send_buffer: usize,
+    /// The most bytes that wait in a socket to be read: the greatest window that we offer.
+    pub receive_buffer: usize,
+    /// The initial congestion window, in segments (RFC 6928).
+    pub initial_window: u8,
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        Self {
+            mss: None,
+            window_scaling: true,
+            timestamps: true,
+            nagle: true,
+            delayed_ack: Duration::from_millis(40),
+            rto_initial: Duration::from_secs(1),
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(60),
+            syn_retries: 6,
+            retries: 15,
+            keepalive: None,
+            time_wait: Duration::from_secs(60),
+            fin_wait_2: Duration::from_secs(60),
+            send_buffer: 1 << 20,
+            receive_buffer: 1 << 20,
+            initial_window: 10,
+        }
+    }
+}
+
+/// When to ask a silent peer whether it still lives (RFC 9293 §3.8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Silence before the first probe.
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Unanswered probes after which the connection fails.
+    pub probes: u8,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(7_200), interval: Duration::from_secs(75), probes: 9 }
+    }
+}

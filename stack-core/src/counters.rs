@@ -1,0 +1,122 @@
+//! What the stack counts: traffic, and every packet that it dropped, by reason.
+
+/// Declares the counters, each with its name and its meaning.
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Counts since the stack was made. They wrap around after 2^64.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// Every counter's name and value, in a fixed order.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)+].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Frames that arrived.
+    rx_frames,
+    /// Bytes of frames that arrived.
+    rx_bytes,
+    /// Frames that were sent.
+    tx_frames,
+    /// Bytes of frames that were sent.
+    tx_bytes,
+    /// Frames dropped: for another Ethernet address.
+    rx_other_mac,
+    /// Frames dropped: of another VLAN.
+    rx_other_vlan,
+    /// Frames dropped: of a protocol that the stack does not speak.
+    rx_unknown_protocol,
+    /// Packets dropped: for an address that is not ours.
+    rx_other_address,
+    /// Packets dropped: from an address that nobody can have.
+    rx_bad_source,
+    /// Packets dropped: a header ends before its length says.
+    rx_truncated,
+    /// Packets dropped: a length or version that cannot be.
+    rx_malformed,
+    /// Packets dropped: a wrong checksum.
+    rx_bad_checksum,
+    /// Packets dropped: malformed or forbidden options.
+    rx_bad_options,
+    /// Packets dropped: fragments, which are not reassembled yet.
+    rx_fragments,
+    /// Packets dropped: no socket wanted them.
+    rx_no_socket,
+    /// Datagrams dropped: the socket's receive buffer was full.
+    rx_socket_full,
+    /// Packets not sent: no route leads to their destination.
+    tx_no_route,
+    /// Packets not sent: too large for the link.
+    tx_too_large,
+    /// Packets not sent: the neighbour does not answer.
+    tx_unreachable,
+    /// Packets not sent: too many waited for the same neighbour.
+    tx_neighbor_queue_full,
+    /// Packets put off: no buffer was free, or the device took no more.
+    tx_deferred,
+    /// Answers not sent: the device was busy, or the limit of errors per second was reached.
+    tx_suppressed,
+    /// Connections refused: the table of sockets was full.
+    sockets_full,
+    /// Connections refused: no buffers were left.
+    buffers_full,
+    /// Connections that we opened.
+    tcp_active_opens,
+    /// Connections that peers opened.
+    tcp_passive_opens,
+    /// Segments that arrived, as the device delivered them.
+    tcp_segments_received,
+    /// Segments that were sent, as the device took them.
+    tcp_segments_sent,
+    /// Resets that were sent.
+    tcp_resets_sent,
+    /// SYNs dropped: too many handshakes of one listener.
+    tcp_syn_queue_full,
+    /// Handshakes held up: too many connections waited to be accepted.
+    tcp_accept_queue_full,
+    /// Segments dropped: outside of the window.
+    tcp_out_of_window,
+    /// Segments dropped: without ACK where all must have it.
+    tcp_without_ack,
+    /// Segments dropped: older than what has arrived (PAWS).
+    tcp_outdated_timestamp,
+    /// Bytes cut off: beyond the window or the buffer.
+    tcp_bytes_beyond_window,
+    /// Segments kept while bytes before them are missing.
+    tcp_out_of_order,
+    /// Segments dropped: too many gaps before them.
+    tcp_out_of_order_full,
+    /// Connections ended: data came after the user had closed.
+    tcp_data_after_close,
+    /// Suspicious segments answered with an acknowledgement (RFC 5961).
+    tcp_challenge_acks,
+    /// Acknowledgements that repeat an earlier one.
+    tcp_duplicate_acks,
+    /// Segments sent once more after duplicate acknowledgements.
+    tcp_fast_retransmissions,
+    /// Retransmission timers that went off.
+    tcp_retransmission_timeouts,
+    /// Probes of closed windows.
+    tcp_window_probes,
+    /// Keep-alive probes.
+    tcp_keepalive_probes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_is_listed_by_its_name() {
+        let counters = Counters { rx_frames: 7, tcp_keepalive_probes: 9, ..Counters::default() };
+        assert_eq!(counters.iter().next(), Some(("rx_frames", 7)));
+        assert_eq!(counters.iter().last(), Some(("tcp_keepalive_probes", 9)));
+    }
+}

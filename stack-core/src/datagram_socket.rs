@@ -1,0 +1,77 @@
+//! A socket for datagrams: UDP, or ICMP echo.
+
+use crate::buffers::Buffers;
+use crate::datagram::DatagramHeader;
+use crate::socket::SocketError;
+use crate::tcp::Endpoint;
+use crate::wire::Protocol;
+
+/// A socket whose buffers hold records: a [`DatagramHeader`] and the payload that it announces.
+pub(crate) struct DatagramSocket<B: Buffers> {
+    /// UDP, or ICMP for echo, where the identifier takes the port's place.
+    pub(crate) protocol: Protocol,
+    pub(crate) local: Endpoint,
+    /// The only end that datagrams are taken from, where the user has chosen one.
+    pub(crate) peer: Option<Endpoint>,
+    pub(crate) send: B::Send,
+    pub(crate) receive: B::Receive,
+    pub(crate) error: Option<SocketError>,
+}
+
+/// The socket's receive buffer has no room for the datagram.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+impl<B: Buffers> DatagramSocket<B> {
+    /// Whether datagrams from `remote` are wanted.
+    pub(crate) fn wants(&self, remote: Endpoint) -> bool {
+        self.peer.is_none_or(|peer| {
+            peer.address == remote.address && (peer.port == remote.port || self.protocol == Protocol::ICMP)
+        })
+    }
+
+    /// Stores a datagram, given in two pieces, as one record.
+    pub(crate) fn store(
+        &mut self,
+        buffers: &mut B,
+        header: &DatagramHeader,
+        payload: [&[u8]; 2],
+    ) -> Result<(), NoRoom> {
+        let mut head = [0; DatagramHeader::LEN];
+        header.emit(&mut head);
+        let mut end = 0;
+        for piece in [&head[..], payload[0], payload[1]] {
+            if buffers.store(&mut self.receive, end, piece) != piece.len() {
+                return Err(NoRoom);
+            }
+            end += piece.len();
+        }
+        buffers.commit(&mut self.receive, end);
+        Ok(())
+    }
+
+    /// The oldest record that waits to be sent. A buffer that does not begin with a whole record was not
+    /// written by an honest user, and is emptied.
+    pub(crate) fn next_record(&mut self, buffers: &mut B) -> Option<DatagramHeader> {
+        let queued = buffers.queued(&self.send);
+        if queued == 0 {
+            return None;
+        }
+        let mut head = [0; DatagramHeader::LEN];
+        let header = (queued >= DatagramHeader::LEN).then(|| {
+            buffers.copy_queued(&self.send, 0, &mut head);
+            DatagramHeader::parse(&head)
+        });
+        let whole = |header: &DatagramHeader| DatagramHeader::LEN + usize::from(header.payload_len) <= queued;
+        let record = header.flatten().filter(whole);
+        if record.is_none() {
+            buffers.release(&mut self.send, queued);
+        }
+        record
+    }
+
+    /// Lets go of the oldest record.
+    pub(crate) fn release(&mut self, buffers: &mut B, record: &DatagramHeader) {
+        buffers.release(&mut self.send, DatagramHeader::LEN + usize::from(record.payload_len));
+    }
+}

@@ -1,0 +1,136 @@
+//! The stack's addresses and the routes beyond them.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+
+use crate::config::{InterfaceConfig, Route};
+use crate::wire::ethernet::{MacAddr, VlanId};
+
+/// The stack's one network interface.
+#[derive(Debug)]
+pub(crate) struct Interface {
+    pub(crate) mac: MacAddr,
+    pub(crate) vlan: Option<VlanId>,
+    /// The largest IP packet, in bytes.
+    pub(crate) mtu: usize,
+    addresses: Vec<IpNet>,
+    /// The longest prefixes first.
+    routes: Vec<Route>,
+}
+
+/// How a packet gets to its destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// Our address that it leaves from, where the sender did not choose one.
+    pub(crate) source: IpAddr,
+    /// The neighbour that it goes to first.
+    pub(crate) next_hop: IpAddr,
+}
+
+impl Interface {
+    pub(crate) fn new(config: &InterfaceConfig, device_mac: [u8; 6], mtu: usize) -> Self {
+        let mut routes = config.routes.clone();
+        routes.sort_by_key(|route| core::cmp::Reverse(route.to.prefix_len()));
+        Self {
+            mac: config.mac.unwrap_or(MacAddr(device_mac)),
+            vlan: config.vlan,
+            mtu,
+            addresses: config.addresses.clone(),
+            routes,
+        }
+    }
+
+    /// Whether `address` is one of ours.
+    #[inline]
+    pub(crate) fn owns(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|own| own.addr() == address)
+    }
+
+    /// Our first address of IPv4.
+    pub(crate) fn first_v4(&self) -> Option<Ipv4Addr> {
+        self.addresses.iter().find_map(|own| match own.addr() {
+            IpAddr::V4(v4) => Some(v4),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    /// Whether `address` can be the source of a packet to us: a unicast address, and none of our own.
+    pub(crate) fn is_plausible_source(&self, address: IpAddr) -> bool {
+        !(address.is_multicast()
+            || address.is_unspecified()
+            || address.is_loopback()
+            || self.is_broadcast(address)
+            || self.owns(address))
+    }
+
+    /// Whether `address` stands for all hosts of one of our subnets, or of the link.
+    pub(crate) fn is_broadcast(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(v4) = address else { return false };
+        v4.is_broadcast()
+            || self.addresses.iter().any(|own| match own {
+                IpNet::V4(net) => net.prefix_len() < 31 && net.broadcast() == v4,
+                IpNet::V6(_) => false,
+            })
+    }
+
+    /// The way to `destination`, if there is one: straight over the link in our own subnets, else by the
+    /// route with the longest prefix.
+    pub(crate) fn path(&self, destination: IpAddr) -> Option<Path> {
+        if let Some(own) = self.subnet_of(destination) {
+            return Some(Path { source: own, next_hop: destination });
+        }
+        let route = self.routes.iter().find(|route| route.to.contains(&destination))?;
+        let source = self.subnet_of(route.via)?;
+        Some(Path { source, next_hop: route.via })
+    }
+
+    /// Whether `address` lies in one of our subnets.
+    pub(crate) fn is_on_link(&self, address: IpAddr) -> bool {
+        self.subnet_of(address).is_some()
+    }
+
+    /// Our address in the smallest subnet that holds `address`.
+    fn subnet_of(&self, address: IpAddr) -> Option<IpAddr> {
+        let holding = self.addresses.iter().filter(|own| own.contains(&address));
+        holding.max_by_key(|own| own.prefix_len()).map(IpNet::addr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface() -> Interface {
+        let config = InterfaceConfig {
+            addresses: [("10.0.0.2/24"), ("192.168.7.2/30")].map(|net| net.parse().unwrap()).to_vec(),
+            routes: [("0.0.0.0/0", "10.0.0.1"), ("172.16.0.0/12", "192.168.7.1")]
+                .map(|(to, via)| Route { to: to.parse().unwrap(), via: via.parse().unwrap() })
+                .to_vec(),
+            ..InterfaceConfig::default()
+        };
+        Interface::new(&config, [2, 0, 0, 0, 0, 1], 1_500)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn neighbours_are_reached_directly_and_others_by_the_longest_prefix() {
+        let path = |to| interface().path(ip(to)).map(|path| (path.source, path.next_hop));
+        assert_eq!(path("10.0.0.9"), Some((ip("10.0.0.2"), ip("10.0.0.9"))));
+        assert_eq!(path("172.16.5.5"), Some((ip("192.168.7.2"), ip("192.168.7.1"))));
+        assert_eq!(path("8.8.8.8"), Some((ip("10.0.0.2"), ip("10.0.0.1"))));
+        assert_eq!(path("2001:db8::1"), None);
+    }
+
+    #[test]
+    fn no_packet_comes_from_a_group_a_subnet_or_ourselves() {
+        for bad in ["10.0.0.255", "255.255.255.255", "224.0.0.1", "0.0.0.0", "127.0.0.1", "10.0.0.2"] {
+            assert!(!interface().is_plausible_source(ip(bad)), "{bad}");
+        }
+        assert!(interface().is_plausible_source(ip("10.0.0.3")));
+    }
+}

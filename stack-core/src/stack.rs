@@ -1,0 +1,190 @@
+//! The stack: a machine that takes frames and the time, and gives frames and events.
+
+use core::net::IpAddr;
+
+use arrayvec::ArrayVec;
+use netlane_packet_io::{Batch, LinkDown, PacketIo};
+
+use crate::buffers::{Buffers, HeapBuffers};
+use crate::config::{Limits, StackConfig, TcpConfig};
+use crate::counters::Counters;
+use crate::interface::Interface;
+use crate::neighbor::{NeighborCache, NeighborLimits};
+use crate::rate_limit::RateLimit;
+use crate::socket::Event;
+use crate::tcp::isn::Secret;
+use crate::time::Instant;
+use crate::wire::MacAddr;
+use link::Link;
+use socket_table::Sockets;
+
+mod calls;
+mod datagrams;
+mod icmp;
+mod ingress;
+mod link;
+mod local;
+mod neighbors;
+mod ports;
+mod segments;
+mod socket_table;
+mod table;
+
+pub use calls::{BindError, ConnectError, Stale};
+pub use local::{RecvError, SendError};
+
+/// Bursts of frames that one turn takes from the device before it looks at anything else.
+const BURSTS_PER_TURN: usize = 4;
+
+/// Neighbours that answered and are kept to be told to other stacks.
+const LEARNT: usize = 16;
+
+/// A TCP/IP stack on one queue of one network interface.
+///
+/// It has no thread, no clock and no socket of the operating system. Its owner calls [`poll`](Self::poll)
+/// with the time whenever frames have arrived, a deadline has come or a call was made, and learns from
+/// [`next_event`](Self::next_event) which sockets changed. Calls take effect at the next poll; none of them
+/// blocks, and all bounds are set by the configuration. Given the same frames, times, calls and seed, it does the
+/// same, every time.
+///
+/// The bytes of its sockets lie in the `B` that its owner supplies. With [`HeapBuffers`], owners use
+/// [`tcp_send`](Self::tcp_send) and its like; with buffers of their own, they move bytes there and tell the
+/// stack to look ([`tcp_queued`](Self::tcp_queued), [`tcp_consumed`](Self::tcp_consumed)).
+pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
+    now: Instant,
+    tcp: TcpConfig,
+    limits: Limits,
+    link: Link<I>,
+    rx: Batch<I::Buf>,
+    sockets: Sockets<B>,
+    counters: Counters,
+    /// Neighbours that answered, for the stacks of other queues.
+    learnt: ArrayVec<(IpAddr, MacAddr), LEARNT>,
+    /// Bounds what strangers can make us send.
+    errors: RateLimit,
+    secret: Secret,
+    rng: fastrand::Rng,
+}
+
+/// What a turn of the stack came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There was work, and there may be more: poll again soon.
+    Busy,
+    /// Nothing is left to do until a frame arrives, a call is made, or this time comes.
+    Idle {
+        /// When the next timer is due, if any is set.
+        wake_at: Option<Instant>,
+    },
+}
+
+impl<I: PacketIo, B: Buffers> Stack<I, B> {
+    /// A stack that drives `io`. `seed` decides everything that others must not guess, such as sequence
+    /// numbers and ports: take it from a good source of randomness, except to repeat a run.
+    pub fn new(io: I, buffers: B, config: StackConfig, seed: u64) -> Self {
+        let StackConfig { interface, limits, tcp } = config;
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let caps = io.caps();
+        let mut neighbors = NeighborCache::new(
+            NeighborLimits {
+                neighbors: limits.neighbors,
+                waiting: limits.neighbor_queue,
+                ..NeighborLimits::default()
+            },
+            rng.u64(..),
+        );
+        for &(address, mac) in &interface.neighbors {
+            neighbors.insert_permanent(address, mac);
+        }
+        let interface = Interface::new(&interface, caps.mac, caps.mtu);
+        Self {
+            now: Instant::ZERO,
+            link: Link::new(io, interface, neighbors),
+            rx: Batch::new(),
+            sockets: Sockets::new(buffers, &limits, rng.u64(..)),
+            counters: Counters::default(),
+            learnt: ArrayVec::new(),
+            errors: RateLimit::per_second(limits.errors_per_second),
+            secret: Secret::new(&mut rng),
+            rng,
+            tcp,
+            limits,
+        }
+    }
+
+    /// Takes a turn at `now`: frames in, timers, frames out. Times must not go back from one call to the next.
+    ///
+    /// # Errors
+    /// [`LinkDown`] when the device is gone. Connections live on until their own timers end them, but no
+    /// packet moves any more.
+    pub fn poll(&mut self, now: Instant) -> Result<Turn, LinkDown> {
+        self.now = self.now.max(now);
+        let received = self.receive()?;
+        self.run_timers();
+        self.send_owed();
+        self.run_neighbors();
+        self.link.flush()?;
+        if received || self.sockets.owing() > 0 || self.link.is_backlogged() {
+            return Ok(Turn::Busy);
+        }
+        let wake_at = [self.sockets.next_deadline(), self.link.neighbors.next_deadline()];
+        Ok(Turn::Idle { wake_at: wake_at.into_iter().flatten().min() })
+    }
+
+    /// The next socket that changed since its last event, and what it became ready for.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.sockets.next_event()
+    }
+
+    /// A neighbour that has answered. Where one interface has several queues, the answer may come to any of
+    /// them: hand it to the other stacks' [`learn_neighbor`](Self::learn_neighbor). No more than the first 16
+    /// are kept until they are taken.
+    pub fn next_learnt(&mut self) -> Option<(IpAddr, MacAddr)> {
+        self.learnt.pop_at(0)
+    }
+
+    /// What the stack has counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The device.
+    pub fn io(&self) -> &I {
+        &self.link.io
+    }
+
+    /// The device, to change.
+    pub fn io_mut(&mut self) -> &mut I {
+        &mut self.link.io
+    }
+
+    /// The sockets' bytes.
+    pub fn buffers(&self) -> &B {
+        &self.sockets.buffers
+    }
+
+    /// The sockets' bytes, to change.
+    pub fn buffers_mut(&mut self) -> &mut B {
+        &mut self.sockets.buffers
+    }
+
+    /// Takes what has arrived, and returns whether that was anything.
+    fn receive(&mut self) -> Result<bool, LinkDown> {
+        let mut received = false;
+        for _ in 0..BURSTS_PER_TURN {
+            let mut burst = core::mem::take(&mut self.rx);
+            let outcome = self.link.io.rx_burst(&mut burst);
+            received |= !burst.is_empty();
+            let full = burst.is_full();
+            for frame in burst.drain(..) {
+                self.receive_frame(&frame);
+            }
+            self.rx = burst;
+            outcome?;
+            if !full {
+                break;
+            }
+        }
+        Ok(received)
+    }
+}

@@ -1,0 +1,164 @@
+//! UDP: datagrams in to the socket that they are for, and out from the sockets that have some.
+
+use core::net::IpAddr;
+
+use netlane_packet_io::{PacketIo, TxChecksum, TxOffload};
+
+use super::Stack;
+use super::ingress::Incoming;
+use super::link::{NotSent, Outgoing};
+use super::segments::{Sent, Stalled};
+use super::socket_table::Kind;
+use crate::buffers::Buffers;
+use crate::datagram::DatagramHeader;
+use crate::datagram_socket::DatagramSocket;
+use crate::socket::{Readiness, SocketError, SocketId};
+use crate::tcp::Endpoint;
+use crate::wire::icmpv4::Unreachable;
+use crate::wire::{Icmpv4Repr, Protocol, Sum, UdpDatagram, UdpRepr, icmpv4, udp};
+
+/// Datagrams that one socket may send before the others get their turn.
+const DATAGRAMS_PER_TURN: usize = 64;
+/// Bytes of a sequence number, with which the payload of an echo socket begins.
+pub(super) const ECHO_SEQ_LEN: usize = 2;
+
+impl<I: PacketIo, B: Buffers> Stack<I, B> {
+    pub(super) fn receive_datagram(&mut self, incoming: Incoming<'_>) {
+        let Some(verify) = self.must_verify(incoming.offload) else { return };
+        let datagram = match UdpDatagram::parse(incoming.payload) {
+            Ok(datagram) => datagram,
+            Err(malformed) => return self.counters.count_malformed(malformed),
+        };
+        let UdpRepr { src_port, dst_port, .. } = datagram.repr;
+        let len = datagram.repr.len();
+        let pseudo = Sum::pseudo_v4(incoming.source, incoming.destination, Protocol::UDP, len);
+        if verify && let Err(malformed) = datagram.verify(pseudo) {
+            return self.counters.count_malformed(malformed);
+        }
+        let local = Endpoint::new(IpAddr::V4(incoming.destination), dst_port);
+        let remote = Endpoint::new(IpAddr::V4(incoming.source), src_port);
+        if !self.deliver(Protocol::UDP, local, remote, [datagram.payload, &[]]) {
+            self.counters.rx_no_socket += 1;
+            // RFC 1122 §4.1.3.1.
+            self.send_unreachable(&incoming, Unreachable::Port);
+        }
+    }
+
+    /// Puts a datagram into the socket on `local`; `false` if there is none that wants it.
+    pub(super) fn deliver(
+        &mut self,
+        protocol: Protocol,
+        local: Endpoint,
+        remote: Endpoint,
+        payload: [&[u8]; 2],
+    ) -> bool {
+        let Some(id) = self.sockets.demux.datagram(protocol, local) else { return false };
+        let Some(slot) = self.sockets.table.get_mut(id) else { return false };
+        let Kind::Datagram(socket) = &mut slot.kind else { return false };
+        if !socket.wants(remote) {
+            return false;
+        }
+        let header = DatagramHeader {
+            payload_len: (payload[0].len() + payload[1].len()) as u16,
+            remote: remote.socket_addr(),
+            local: local.address,
+        };
+        match socket.store(&mut self.sockets.buffers, &header, payload) {
+            Ok(()) => self.sockets.notify(id, Readiness::READABLE),
+            Err(_) => self.counters.rx_socket_full += 1,
+        }
+        true
+    }
+
+    /// Sends the datagrams that a socket has queued.
+    pub(super) fn send_datagrams(&mut self, id: SocketId) -> Result<Sent, Stalled> {
+        for sent in 0..DATAGRAMS_PER_TURN {
+            let Some(socket) = self.sockets.table.datagram_mut(id) else { return Ok(Sent::Everything) };
+            let Some(record) = socket.next_record(&mut self.sockets.buffers) else {
+                if sent > 0 {
+                    self.sockets.notify(id, Readiness::WRITABLE);
+                }
+                return Ok(Sent::Everything);
+            };
+            let outcome = if socket.protocol == Protocol::ICMP {
+                self.send_echo_request(id, &record)
+            } else {
+                self.send_datagram(id, &record)
+            };
+            let Some(socket) = self.sockets.table.datagram_mut(id) else { return Ok(Sent::Everything) };
+            match outcome {
+                Err(NotSent::Busy) => return Err(Stalled),
+                Err(NotSent::NoRoute) => socket.error = Some(SocketError::Unreachable),
+                Ok(()) | Err(NotSent::TooLarge) => {}
+            }
+            socket.release(&mut self.sockets.buffers, &record);
+        }
+        Ok(Sent::Share)
+    }
+
+    fn send_datagram(&mut self, id: SocketId, record: &DatagramHeader) -> Result<(), NotSent> {
+        let Some(socket) = self.sockets.table.datagram_mut(id) else { return Ok(()) };
+        let repr = UdpRepr {
+            src_port: socket.local.port,
+            dst_port: record.remote.port(),
+            payload_len: record.payload_len,
+        };
+        let packet = addressed(socket, record, repr.len())?;
+        let buffers = &self.sockets.buffers;
+        let offload = self.link.io.caps().tx_checksum;
+        self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
+            repr.emit(slot.bytes);
+            buffers.copy_queued(&socket.send, DatagramHeader::LEN, &mut slot.bytes[udp::HEADER_LEN..]);
+            if !offload {
+                udp::fill_checksum(slot.bytes, slot.pseudo);
+                return TxOffload::default();
+            }
+            udp::fill_partial_checksum(slot.bytes, slot.pseudo);
+            let checksum = TxChecksum { start: slot.offset, offset: udp::CHECKSUM_OFFSET as u16 };
+            TxOffload { checksum: Some(checksum), segmentation: None }
+        })
+    }
+
+    /// The sequence number with which the record's payload begins goes into the message's header, the rest
+    /// behind it.
+    fn send_echo_request(&mut self, id: SocketId, record: &DatagramHeader) -> Result<(), NotSent> {
+        let Some(socket) = self.sockets.table.datagram_mut(id) else { return Ok(()) };
+        let buffers = &self.sockets.buffers;
+        let mut seq = [0; ECHO_SEQ_LEN];
+        let seq_len = ECHO_SEQ_LEN.min(usize::from(record.payload_len));
+        buffers.copy_queued(&socket.send, DatagramHeader::LEN, &mut seq[..seq_len]);
+        let data_len = usize::from(record.payload_len) - seq_len;
+        let packet = addressed(socket, record, icmpv4::HEADER_LEN + data_len)?;
+        self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
+            let data = &mut slot.bytes[icmpv4::HEADER_LEN..];
+            buffers.copy_queued(&socket.send, DatagramHeader::LEN + seq_len, data);
+            icmpv4::emit_echo_request(socket.local.port, u16::from_be_bytes(seq), slot.bytes);
+            TxOffload::default()
+        })
+    }
+
+    /// An echo reply came: for the socket with its identifier.
+    pub(super) fn receive_echo_reply(&mut self, incoming: &Incoming<'_>, reply: &Icmpv4Repr<'_>) {
+        let Icmpv4Repr::EchoReply { ident, seq, data } = *reply else { return };
+        let local = Endpoint::new(IpAddr::V4(incoming.destination), ident);
+        let remote = Endpoint::new(IpAddr::V4(incoming.source), 0);
+        if !self.deliver(Protocol::ICMP, local, remote, [&seq.to_be_bytes(), data]) {
+            self.counters.rx_no_socket += 1;
+        }
+    }
+}
+
+/// The packet for a record with `len` bytes of transport header and payload.
+fn addressed<B: Buffers>(
+    socket: &DatagramSocket<B>,
+    record: &DatagramHeader,
+    len: usize,
+) -> Result<Outgoing, NotSent> {
+    let IpAddr::V4(destination) = record.remote.ip() else { return Err(NotSent::NoRoute) };
+    // The address that the record names, else the one that the socket is bound to, else the route's.
+    let source = [record.local, socket.local.address].into_iter().find_map(|address| match address {
+        IpAddr::V4(own) if !own.is_unspecified() && !own.is_multicast() && !own.is_broadcast() => Some(own),
+        _ => None,
+    });
+    Ok(Outgoing { source, destination, protocol: socket.protocol, len, segmented: false })
+}

@@ -1,0 +1,120 @@
+//! ICMP for IPv4 (RFC 792): echoes answered, errors sent, and errors received handed to their sockets.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use netlane_packet_io::{PacketIo, TxOffload};
+
+use super::Stack;
+use super::ingress::Incoming;
+use super::link::Outgoing;
+use crate::buffers::Buffers;
+use crate::socket::{Readiness, SocketError};
+use crate::tcp::connection::State;
+use crate::tcp::{Decision, Endpoint, FourTuple, SeqNumber};
+use crate::wire::icmpv4::{self, Quoted, QuotedTransport, Unreachable};
+use crate::wire::{Icmpv4Repr, Malformed, Protocol};
+
+impl<I: PacketIo, B: Buffers> Stack<I, B> {
+    pub(super) fn receive_icmp(&mut self, incoming: Incoming<'_>) {
+        let message = match Icmpv4Repr::parse(incoming.payload) {
+            Ok(message) => message,
+            Err(malformed) => return self.counters.count_malformed(malformed),
+        };
+        match message {
+            // RFC 1122 §3.2.2.6: an echo to a group or to everybody need not be answered.
+            Icmpv4Repr::EchoRequest { ident, seq, data } if incoming.unicast => {
+                let reply = Icmpv4Repr::EchoReply { ident, seq, data };
+                self.send_icmp(incoming.destination, incoming.source, &reply);
+            }
+            Icmpv4Repr::EchoRequest { .. } => self.counters.rx_other_address += 1,
+            Icmpv4Repr::EchoReply { .. } => self.receive_echo_reply(&incoming, &message),
+            Icmpv4Repr::DestinationUnreachable { reason, quote } => self.receive_unreachable(reason, quote),
+            // RFC 1122 §4.2.3.9: these change nothing for the connection, which goes on trying.
+            Icmpv4Repr::TimeExceeded { .. } | Icmpv4Repr::ParameterProblem { .. } => {}
+        }
+    }
+
+    /// Tells the sender of a packet that it could not be delivered, unless RFC 1122 §3.2.2 forbids: nothing
+    /// that came to a group is answered.
+    pub(super) fn send_unreachable(&mut self, incoming: &Incoming<'_>, reason: Unreachable) {
+        if !incoming.unicast {
+            return;
+        }
+        if !self.errors.allow(self.now) {
+            self.counters.tx_suppressed += 1;
+            return;
+        }
+        let quote = icmpv4::quote(incoming.packet);
+        let message = Icmpv4Repr::DestinationUnreachable { reason, quote };
+        self.send_icmp(incoming.destination, incoming.source, &message);
+    }
+
+    fn send_icmp(&mut self, source: Ipv4Addr, destination: Ipv4Addr, message: &Icmpv4Repr<'_>) {
+        let packet = Outgoing {
+            source: Some(source),
+            destination,
+            protocol: Protocol::ICMP,
+            len: message.len(),
+            segmented: false,
+        };
+        let sent = self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
+            message.emit(slot.bytes);
+            TxOffload::default()
+        });
+        if sent.is_err() {
+            self.counters.tx_suppressed += 1;
+        }
+    }
+
+    /// A packet of ours could not be delivered.
+    pub(super) fn receive_unreachable(&mut self, reason: Unreachable, quote: &[u8]) {
+        let quoted = match Quoted::parse(quote) {
+            Ok(quoted) => quoted,
+            Err(Malformed::Unsupported) => return,
+            Err(malformed) => return self.counters.count_malformed(malformed),
+        };
+        let error = match reason {
+            Unreachable::Port | Unreachable::Protocol => SocketError::Refused,
+            Unreachable::FragmentationNeeded { .. } => return,
+            Unreachable::Network
+            | Unreachable::Host
+            | Unreachable::SourceRouteFailed
+            | Unreachable::Prohibited
+            | Unreachable::Other(_) => SocketError::Unreachable,
+        };
+        let ends = |src_port, dst_port| FourTuple {
+            local: Endpoint::new(IpAddr::V4(quoted.src), src_port),
+            remote: Endpoint::new(IpAddr::V4(quoted.dst), dst_port),
+        };
+        match quoted.transport {
+            QuotedTransport::Tcp { src_port, dst_port, seq } => {
+                self.connection_unreachable(&ends(src_port, dst_port), SeqNumber(seq), error);
+            }
+            QuotedTransport::Udp { src_port, dst_port } => {
+                self.datagram_unreachable(&ends(src_port, dst_port), error);
+            }
+            QuotedTransport::Other(_) => {}
+        }
+    }
+
+    /// RFC 5927 §5.2: what could be forged ends no established connection; an attempt to connect fails.
+    fn connection_unreachable(&mut self, tuple: &FourTuple, seq: SeqNumber, error: SocketError) {
+        let Some(id) = self.sockets.connection_between(tuple) else { return };
+        let Some(connection) = self.sockets.table.connection_mut(id) else { return };
+        if let State::SynSent(state) = &connection.state
+            && state.iss == seq
+        {
+            self.carry_out(id, Decision::closed(Some(error)));
+        }
+    }
+
+    /// RFC 1122 §4.1.3.3: a socket that has chosen its peer is told.
+    fn datagram_unreachable(&mut self, tuple: &FourTuple, error: SocketError) {
+        let Some(id) = self.sockets.demux.datagram(Protocol::UDP, tuple.local) else { return };
+        let Some(socket) = self.sockets.table.datagram_mut(id) else { return };
+        if socket.peer == Some(tuple.remote) {
+            socket.error = Some(error);
+            self.sockets.notify(id, Readiness::ERROR);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The way in: from a frame to the protocol that it carries.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use netlane_packet_io::{PacketBuf, PacketIo, RxChecksum, RxOffload};
+
+use super::Stack;
+use crate::buffers::Buffers;
+use crate::counters::Counters;
+use crate::wire::{EtherType, EthernetRepr, Ipv4Packet, Malformed, Protocol};
+
+/// An IPv4 packet for us, its header checked and stripped.
+#[derive(Clone, Copy)]
+pub(super) struct Incoming<'a> {
+    pub(super) source: Ipv4Addr,
+    pub(super) destination: Ipv4Addr,
+    /// It came to one of our addresses, and not to a group or to everybody.
+    pub(super) unicast: bool,
+    pub(super) payload: &'a [u8],
+    /// The whole packet, to be quoted in errors.
+    pub(super) packet: &'a [u8],
+    pub(super) offload: RxOffload,
+}
+
+impl<I: PacketIo, B: Buffers> Stack<I, B> {
+    #[inline]
+    pub(super) fn receive_frame(&mut self, frame: &I::Buf) {
+        let bytes = frame.bytes();
+        self.counters.rx_frames += 1;
+        self.counters.rx_bytes += bytes.len() as u64;
+        let (ethernet, offset) = match EthernetRepr::parse(bytes) {
+            Ok(parsed) => parsed,
+            Err(malformed) => return self.counters.count_malformed(malformed),
+        };
+        if ethernet.dst != self.link.interface.mac && !ethernet.dst.is_multicast() {
+            self.counters.rx_other_mac += 1;
+            return;
+        }
+        if ethernet.vlan != self.link.interface.vlan {
+            self.counters.rx_other_vlan += 1;
+            return;
+        }
+        let payload = bytes.get(offset..).unwrap_or_default();
+        match ethernet.ethertype {
+            EtherType::IPV4 => self.receive_ipv4(&ethernet, payload, frame.rx_offload()),
+            EtherType::ARP => self.receive_arp(payload),
+            _ => self.counters.rx_unknown_protocol += 1,
+        }
+    }
+
+    #[inline]
+    fn receive_ipv4(&mut self, ethernet: &EthernetRepr, bytes: &[u8], offload: RxOffload) {
+        let packet = match Ipv4Packet::parse(bytes) {
+            Ok(packet) => packet,
+            Err(malformed) => return self.counters.count_malformed(malformed),
+        };
+        let Ipv4Packet { repr, header_len, payload } = packet;
+        let interface = &self.link.interface;
+        let (source, destination) = (IpAddr::V4(repr.src), IpAddr::V4(repr.dst));
+        let unicast = interface.owns(destination);
+        if !unicast && !interface.is_broadcast(destination) && !repr.dst.is_multicast() {
+            self.counters.rx_other_address += 1;
+            return;
+        }
+        // RFC 1122 §3.2.1.3 for the source; §3.3.6: what was sent to everybody on the link is for an address
+        // that means everybody. A source of our own is a land attack.
+        if !interface.is_plausible_source(source) || (unicast && ethernet.dst.is_multicast()) {
+            self.counters.rx_bad_source += 1;
+            return;
+        }
+        if repr.fragment.is_some() {
+            self.counters.rx_fragments += 1;
+            return;
+        }
+        let incoming = Incoming {
+            source: repr.src,
+            destination: repr.dst,
+            unicast,
+            payload,
+            packet: bytes.get(..header_len + payload.len()).unwrap_or(bytes),
+            offload,
+        };
+        match repr.protocol {
+            Protocol::TCP if unicast => self.receive_segment(incoming),
+            Protocol::UDP => self.receive_datagram(incoming),
+            Protocol::ICMP => self.receive_icmp(incoming),
+            // RFC 9293 §3.9.2.3 (MUST-57): TCP to a group or to everybody is dropped silently.
+            Protocol::TCP => self.counters.rx_other_address += 1,
+            _ => {
+                self.counters.rx_unknown_protocol += 1;
+                self.send_unreachable(&incoming, crate::wire::icmpv4::Unreachable::Protocol);
+            }
+        }
+    }
+
+    /// Whether the transport's checksum has to be verified here. A frame whose checksum the device found
+    /// wrong is counted, and is `None`.
+    #[inline]
+    pub(super) fn must_verify(&mut self, offload: RxOffload) -> Option<bool> {
+        match offload.checksum {
+            RxChecksum::Good => Some(false),
+            RxChecksum::Unknown => Some(true),
+            RxChecksum::Bad => {
+                self.counters.rx_bad_checksum += 1;
+                None
+            }
+        }
+    }
+}
+
+impl Counters {
+    /// Counts a packet that was dropped because it made no sense.
+    pub(super) fn count_malformed(&mut self, malformed: Malformed) {
+        *match malformed {
+            Malformed::Truncated => &mut self.rx_truncated,
+            Malformed::BadVersion | Malformed::BadHeaderLength | Malformed::BadTotalLength => {
+                &mut self.rx_malformed
+            }
+            Malformed::BadChecksum => &mut self.rx_bad_checksum,
+            Malformed::BadOption => &mut self.rx_bad_options,
+            Malformed::BadAddress => &mut self.rx_bad_source,
+            Malformed::Unsupported => &mut self.rx_unknown_protocol,
+        } += 1;
+    }
+}

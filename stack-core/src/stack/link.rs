@@ -1,0 +1,271 @@
+//! The way out: from a transport's bytes to frames that the device takes.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use netlane_packet_io::{Batch, LinkDown, PacketBuf, PacketIo, TxOffload};
+
+use crate::counters::Counters;
+use crate::interface::{Interface, Path};
+use crate::neighbor::NeighborCache;
+use crate::time::{Duration, Instant};
+use crate::wire::{
+    ArpOperation, ArpRepr, EtherType, EthernetRepr, Ipv4Repr, MacAddr, Protocol, Sum, arp, ethernet, ipv4,
+};
+
+/// Bytes that a neighbour's address takes at the front of each frame.
+const MAC_LEN: usize = 6;
+
+/// The device, and what is needed to address frames to the neighbours behind it.
+pub(crate) struct Link<I: PacketIo> {
+    pub(crate) io: I,
+    /// Frames that the device has not taken yet.
+    tx: Batch<I::Buf>,
+    pub(crate) interface: Interface,
+    pub(crate) neighbors: NeighborCache<I::Buf>,
+    /// The destination that was last sent to, and its neighbour's address.
+    last_hop: Option<LastHop>,
+    ident: u16,
+}
+
+/// An IP packet to send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    /// Our address; the one on the path to `destination` where `None`.
+    pub(crate) source: Option<Ipv4Addr>,
+    pub(crate) destination: Ipv4Addr,
+    pub(crate) protocol: Protocol,
+    /// Bytes of transport header and payload.
+    pub(crate) len: usize,
+    /// The device cuts the packet into ones that fit the link.
+    pub(crate) segmented: bool,
+}
+
+/// Where the transport's bytes of a packet go.
+pub(crate) struct Slot<'a> {
+    /// [`Outgoing::len`] bytes, their contents undefined.
+    pub(crate) bytes: &'a mut [u8],
+    /// The sum of the pseudo-header.
+    pub(crate) pseudo: Sum,
+    /// Where `bytes` begin in the frame.
+    pub(crate) offset: u16,
+}
+
+/// Why a packet was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// No buffer, or the device takes no more now: later it will.
+    Busy,
+    /// No route leads there.
+    NoRoute,
+    /// It is larger than the link's MTU.
+    TooLarge,
+}
+
+impl<I: PacketIo> Link<I> {
+    pub(crate) fn new(io: I, interface: Interface, neighbors: NeighborCache<I::Buf>) -> Self {
+        Self { io, tx: Batch::new(), interface, neighbors, last_hop: None, ident: 0 }
+    }
+
+    /// Sends an IPv4 packet whose transport bytes `fill` writes, returning what the device shall do with
+    /// them.
+    #[inline]
+    pub(crate) fn send_ipv4(
+        &mut self,
+        now: Instant,
+        counters: &mut Counters,
+        packet: Outgoing,
+        fill: impl FnOnce(Slot<'_>) -> TxOffload,
+    ) -> Result<(), NotSent> {
+        if !packet.segmented && packet.len + ipv4::HEADER_LEN > self.interface.mtu {
+            counters.tx_too_large += 1;
+            return Err(NotSent::TooLarge);
+        }
+        let destination = IpAddr::V4(packet.destination);
+        let hop = self.hop(now, counters, destination, packet.source)?;
+        self.make_room(counters)?;
+        let ethernet = self.ethernet(hop.mac.unwrap_or(MacAddr::ZERO), EtherType::IPV4);
+        let ethernet_len = ethernet.header_len();
+        let offset = ethernet_len + ipv4::HEADER_LEN;
+        let Some(mut frame) = self.io.alloc() else {
+            counters.tx_deferred += 1;
+            return Err(NotSent::Busy);
+        };
+        let Some(bytes) = frame.append(offset + packet.len) else {
+            counters.tx_too_large += 1;
+            return Err(NotSent::TooLarge);
+        };
+        ethernet.emit(bytes);
+        self.ident = self.ident.wrapping_add(1);
+        let repr = Ipv4Repr {
+            src: hop.source,
+            dst: packet.destination,
+            protocol: packet.protocol,
+            ttl: 64,
+            tos: 0,
+            ident: self.ident,
+            dont_fragment: true,
+            fragment: None,
+            payload_len: packet.len as u16,
+        };
+        let (headers, bytes) = bytes.split_at_mut(offset);
+        repr.emit(&mut headers[ethernet_len..]);
+        let pseudo = Sum::pseudo_v4(repr.src, repr.dst, repr.protocol, packet.len);
+        let offload = fill(Slot { bytes, pseudo, offset: offset as u16 });
+        frame.set_tx_offload(offload);
+        match hop.mac {
+            Some(_) => self.push(counters, frame),
+            None => self.await_neighbor(counters, hop.next, frame),
+        }
+        Ok(())
+    }
+
+    /// Asks who has `target`, or tells that we have our address.
+    pub(crate) fn send_arp(
+        &mut self,
+        counters: &mut Counters,
+        to: MacAddr,
+        operation: ArpOperation,
+        target: (MacAddr, Ipv4Addr),
+        sender_ip: Ipv4Addr,
+    ) -> Result<(), NotSent> {
+        self.make_room(counters)?;
+        let ethernet = self.ethernet(to, EtherType::ARP);
+        let header_len = ethernet.header_len();
+        let mut frame = self.io.alloc().ok_or(NotSent::Busy)?;
+        let bytes = frame.append(header_len + arp::PACKET_LEN).ok_or(NotSent::TooLarge)?;
+        ethernet.emit(bytes);
+        let (target_mac, target_ip) = target;
+        let repr = ArpRepr { operation, sender_mac: self.interface.mac, sender_ip, target_mac, target_ip };
+        repr.emit(&mut bytes[header_len..]);
+        self.push(counters, frame);
+        Ok(())
+    }
+
+    /// Addresses a frame that waited for its neighbour, and sends it.
+    pub(crate) fn send_resolved(&mut self, counters: &mut Counters, mac: MacAddr, mut frame: I::Buf) {
+        if self.make_room(counters).is_err() {
+            counters.tx_suppressed += 1;
+            return;
+        }
+        frame.bytes_mut()[..MAC_LEN].copy_from_slice(&mac.0);
+        self.push(counters, frame);
+    }
+
+    /// What was known of neighbours may no longer hold.
+    pub(crate) fn forget_last_hop(&mut self) {
+        self.last_hop = None;
+    }
+
+    /// Whether frames wait for the device to take them.
+    pub(crate) fn is_backlogged(&self) -> bool {
+        !self.tx.is_empty()
+    }
+
+    /// Offers the waiting frames to the device.
+    pub(crate) fn flush(&mut self) -> Result<(), LinkDown> {
+        if self.tx.is_empty() { Ok(()) } else { self.io.tx_burst(&mut self.tx) }
+    }
+
+    /// The largest payload of a TCP segment that the device cuts, with `header_len` bytes of headers from
+    /// Ethernet on; `None` where it cuts none.
+    pub(crate) fn segmentation_limit(&self, header_len: usize) -> Option<usize> {
+        let caps = self.io.caps();
+        // An IP packet says its length in 16 bits.
+        let most = caps.max_frame.min(usize::from(u16::MAX) + ethernet::HEADER_LEN);
+        (caps.tso_v4 && caps.tx_checksum).then(|| most.saturating_sub(header_len))
+    }
+
+    fn ethernet(&self, dst: MacAddr, ethertype: EtherType) -> EthernetRepr {
+        EthernetRepr { dst, src: self.interface.mac, ethertype, vlan: self.interface.vlan }
+    }
+
+    fn push(&mut self, counters: &mut Counters, frame: I::Buf) {
+        counters.tx_frames += 1;
+        counters.tx_bytes += frame.bytes().len() as u64;
+        self.tx.push(frame);
+    }
+
+    /// Makes sure that one more frame can be pushed.
+    fn make_room(&mut self, counters: &mut Counters) -> Result<(), NotSent> {
+        if self.tx.is_full() {
+            // A link that is down is found out at the end of the turn.
+            let _ = self.io.tx_burst(&mut self.tx);
+        }
+        if self.tx.is_full() {
+            counters.tx_deferred += 1;
+            return Err(NotSent::Busy);
+        }
+        Ok(())
+    }
+
+    /// The neighbour that a packet goes to, and our address on the way there.
+    #[inline]
+    fn hop(
+        &mut self,
+        now: Instant,
+        counters: &mut Counters,
+        destination: IpAddr,
+        source: Option<Ipv4Addr>,
+    ) -> Result<Hop, NotSent> {
+        if let (Some(last), Some(source)) = (self.last_hop, source)
+            && last.destination == destination
+            && now < last.until
+        {
+            return Ok(Hop { next: destination, mac: Some(last.mac), source });
+        }
+        let path = self.interface.path(destination);
+        let multicast = match destination {
+            IpAddr::V4(group) if group.is_multicast() => Some(MacAddr::multicast_for_v4(group)),
+            _ if self.interface.is_broadcast(destination) => Some(MacAddr::BROADCAST),
+            _ => None,
+        };
+        let path = match (path, multicast) {
+            (Some(path), _) => path,
+            // Groups and the broadcast address need no route: they are on the link.
+            (None, Some(_)) => Path {
+                source: IpAddr::V4(self.interface.first_v4().ok_or(NotSent::NoRoute)?),
+                next_hop: destination,
+            },
+            (None, None) => {
+                counters.tx_no_route += 1;
+                return Err(NotSent::NoRoute);
+            }
+        };
+        let source = match (source, path.source) {
+            (Some(source), _) | (None, IpAddr::V4(source)) => source,
+            (None, IpAddr::V6(_)) => return Err(NotSent::NoRoute),
+        };
+        if multicast.is_some() {
+            return Ok(Hop { next: destination, mac: multicast, source });
+        }
+        let mac = self.neighbors.lookup(path.next_hop);
+        self.last_hop = mac.map(|mac| LastHop { destination, mac, until: now + LAST_HOP_LIFETIME });
+        Ok(Hop { next: path.next_hop, mac, source })
+    }
+
+    fn await_neighbor(&mut self, counters: &mut Counters, next: IpAddr, frame: I::Buf) {
+        if self.neighbors.enqueue(next, frame).is_some() {
+            counters.tx_neighbor_queue_full += 1;
+        }
+    }
+}
+
+/// What spares the look-up of route and neighbour for packets that go where the last one went.
+#[derive(Clone, Copy)]
+struct LastHop {
+    destination: IpAddr,
+    mac: MacAddr,
+    until: Instant,
+}
+
+/// How long a [`LastHop`] may serve before the neighbour cache is asked again: it has to see that the
+/// neighbour is in use, and gets old.
+const LAST_HOP_LIFETIME: Duration = Duration::from_secs(1);
+
+/// The first step of a packet's way.
+struct Hop {
+    next: IpAddr,
+    /// `None` while the neighbour is being asked for its address.
+    mac: Option<MacAddr>,
+    source: Ipv4Addr,
+}

@@ -1,0 +1,200 @@
+//! Sending and receiving for users on the stack's own thread, whose bytes lie in [`HeapBuffers`].
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use netlane_packet_io::PacketIo;
+
+use super::socket_table::Kind;
+use super::{Stack, Stale};
+use crate::buffers::{Buffers, HeapBuffers};
+use crate::datagram::DatagramHeader;
+use crate::socket::{SocketError, SocketId};
+use crate::tcp::connection::State;
+use crate::tcp::send::Fin;
+
+/// Why nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The handle names no such socket.
+    Stale,
+    /// The socket was shut down for sending, or its connection has ended.
+    Closed,
+    /// The connection has failed.
+    Failed(SocketError),
+    /// A datagram is larger than any can be.
+    TooLarge,
+    /// No room for a datagram: a `WRITABLE` event follows when there is.
+    WouldBlock,
+}
+
+/// Why nothing was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecvError {
+    /// The handle names no such socket.
+    Stale,
+    /// Nothing waits to be read: a `READABLE` event follows when something does.
+    WouldBlock,
+    /// The connection has failed, and nothing that came before is left.
+    Failed(SocketError),
+}
+
+impl core::fmt::Display for SendError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Stale => Stale.fmt(f),
+            Self::Closed => f.write_str("the socket was shut down for sending"),
+            Self::Failed(error) => error.fmt(f),
+            Self::TooLarge => f.write_str("the datagram is too large"),
+            Self::WouldBlock => f.write_str("no room now"),
+        }
+    }
+}
+
+impl core::fmt::Display for RecvError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Stale => Stale.fmt(f),
+            Self::WouldBlock => f.write_str("nothing to read now"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for SendError {}
+impl core::error::Error for RecvError {}
+
+/// The most payload bytes of a UDP datagram over IPv4.
+const LARGEST_DATAGRAM: usize = 65_507;
+
+impl<I: PacketIo> Stack<I, HeapBuffers> {
+    /// Queues as many of `bytes` as fit, and returns how many those were. Fewer than all: a
+    /// [`WRITABLE`](crate::Readiness::WRITABLE) event follows when there is room again. Bytes may be queued
+    /// before the connection is established.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    #[inline]
+    pub fn tcp_send(&mut self, socket: SocketId, bytes: &[u8]) -> Result<usize, SendError> {
+        let slot = self.sockets.table.get_mut(socket).ok_or(SendError::Stale)?;
+        let Kind::Connection(connection) = &mut slot.kind else { return Err(SendError::Stale) };
+        if connection.detached {
+            return Err(SendError::Stale);
+        }
+        let buffer = match &mut connection.state {
+            State::Synchronized(state) if state.snd.fin == Fin::Open => &mut state.send,
+            State::SynSent(state) if !state.shut_down => &mut state.buffers.0,
+            State::SynReceived(state) if !state.shut_down => match &mut state.active {
+                Some((send, _)) => send,
+                None => return Err(SendError::Stale),
+            },
+            State::Closed(_) => {
+                return Err(connection.error.map_or(SendError::Closed, SendError::Failed));
+            }
+            State::Synchronized(_) | State::SynSent(_) | State::SynReceived(_) | State::TimeWait(_) => {
+                return Err(SendError::Closed);
+            }
+        };
+        let written = self.sockets.buffers.write(buffer, bytes);
+        self.sockets.owe(socket);
+        Ok(written)
+    }
+
+    /// Moves bytes that have arrived to `out`, and returns how many; 0 at the end of the stream.
+    ///
+    /// # Errors
+    /// [`RecvError`].
+    #[inline]
+    pub fn tcp_recv(&mut self, socket: SocketId, out: &mut [u8]) -> Result<usize, RecvError> {
+        let read = self.take(socket, out, true)?;
+        if read > 0 {
+            self.tcp_consumed(socket).map_err(|_| RecvError::Stale)?;
+        }
+        Ok(read)
+    }
+
+    /// Copies bytes that have arrived to `out` and leaves them where they are.
+    ///
+    /// # Errors
+    /// [`RecvError`].
+    pub fn tcp_peek(&mut self, socket: SocketId, out: &mut [u8]) -> Result<usize, RecvError> {
+        self.take(socket, out, false)
+    }
+
+    #[inline]
+    fn take(&mut self, socket: SocketId, out: &mut [u8], consume: bool) -> Result<usize, RecvError> {
+        let slot = self.sockets.table.get_mut(socket).ok_or(RecvError::Stale)?;
+        let Kind::Connection(connection) = &mut slot.kind else { return Err(RecvError::Stale) };
+        if connection.detached {
+            return Err(RecvError::Stale);
+        }
+        let buffers = &mut self.sockets.buffers;
+        let read = match connection.state.buffers() {
+            Some((_, receive)) if consume => buffers.read(receive, out),
+            Some((_, receive)) => buffers.peek(receive, 0, out),
+            None => 0,
+        };
+        if read > 0 || out.is_empty() {
+            return Ok(read);
+        }
+        match &connection.state {
+            State::Synchronized(state) if state.rcv.is_finished() => Ok(0),
+            State::TimeWait(_) => Ok(0),
+            State::Closed(closed) if closed.finished => Ok(0),
+            State::Closed(_) => connection.error.take().map_or(Ok(0), |error| Err(RecvError::Failed(error))),
+            State::Synchronized(_) | State::SynSent(_) | State::SynReceived(_) => Err(RecvError::WouldBlock),
+        }
+    }
+
+    /// Queues a datagram (or an echo request: see [`echo_bind`](Self::echo_bind)) to `remote`.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn udp_send_to(
+        &mut self,
+        socket: SocketId,
+        remote: SocketAddr,
+        payload: &[u8],
+    ) -> Result<(), SendError> {
+        let slot = self.sockets.table.get_mut(socket).ok_or(SendError::Stale)?;
+        let Kind::Datagram(datagrams) = &mut slot.kind else { return Err(SendError::Stale) };
+        if payload.len() > LARGEST_DATAGRAM {
+            return Err(SendError::TooLarge);
+        }
+        let local = match remote {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let mut header = [0; DatagramHeader::LEN];
+        DatagramHeader { payload_len: payload.len() as u16, remote, local }.emit(&mut header);
+        if !self.sockets.buffers.write_whole(&mut datagrams.send, [&header, payload]) {
+            return Err(SendError::WouldBlock);
+        }
+        self.sockets.owe(socket);
+        Ok(())
+    }
+
+    /// Takes a datagram that has arrived: its payload to `out`, cut off where that is too short, and the
+    /// header with its whole length. Returns the bytes written to `out`.
+    ///
+    /// # Errors
+    /// [`RecvError`].
+    pub fn udp_recv_from(
+        &mut self,
+        socket: SocketId,
+        out: &mut [u8],
+    ) -> Result<(usize, DatagramHeader), RecvError> {
+        let slot = self.sockets.table.get_mut(socket).ok_or(RecvError::Stale)?;
+        let Kind::Datagram(datagrams) = &mut slot.kind else { return Err(RecvError::Stale) };
+        let buffers = &mut self.sockets.buffers;
+        let mut head = [0; DatagramHeader::LEN];
+        buffers.peek(&datagrams.receive, 0, &mut head);
+        let Some(header) = DatagramHeader::parse(&head) else {
+            return Err(datagrams.error.take().map_or(RecvError::WouldBlock, RecvError::Failed));
+        };
+        let payload_len = usize::from(header.payload_len);
+        let read = out.len().min(payload_len);
+        buffers.peek(&datagrams.receive, DatagramHeader::LEN, &mut out[..read]);
+        buffers.release(&mut datagrams.receive, DatagramHeader::LEN + payload_len);
+        Ok((read, header))
+    }
+}

@@ -1,0 +1,39 @@
+//! The choice of local ports.
+
+use core::net::IpAddr;
+
+use netlane_packet_io::PacketIo;
+
+use super::Stack;
+use crate::buffers::Buffers;
+use crate::tcp::{Endpoint, FourTuple};
+use crate::wire::Protocol;
+
+/// Ports to choose from (RFC 6335 §6: the dynamic ports).
+const FIRST: u16 = 49_152;
+const COUNT: u16 = u16::MAX - FIRST + 1;
+
+impl<I: PacketIo, B: Buffers> Stack<I, B> {
+    /// A local port for a connection from `local` to `remote` (RFC 6056 §3.3.3: each remote end has a starting
+    /// point of its own, hidden from others), or `None` if each is taken.
+    pub(super) fn free_connection_port(&mut self, local: IpAddr, remote: Endpoint) -> Option<u16> {
+        let tuple = |port| FourTuple { local: Endpoint::new(local, port), remote };
+        let start = self.secret.port_offset(&tuple(0)).wrapping_add(self.rng.u32(..64));
+        ports_from(start).find(|&port| {
+            self.sockets.connection_between(&tuple(port)).is_none()
+                && self.sockets.demux.listener(Endpoint::new(local, port)).is_none()
+        })
+    }
+
+    /// A local port for datagrams, or an identifier for echoes, that no other socket on `local` has.
+    pub(super) fn free_datagram_port(&mut self, protocol: Protocol, local: IpAddr) -> Option<u16> {
+        let start = self.rng.u32(..);
+        ports_from(start)
+            .find(|&port| !self.sockets.demux.datagram_conflicts(protocol, Endpoint::new(local, port)))
+    }
+}
+
+/// Every port once, from one that `start` decides on.
+fn ports_from(start: u32) -> impl Iterator<Item = u16> {
+    (0..u32::from(COUNT)).map(move |n| FIRST + (start.wrapping_add(n) % u32::from(COUNT)) as u16)
+}

@@ -1,0 +1,378 @@
+//! TCP segments: in to the connection or listener that they are for, and out from the connections that have
+//! something to say. Here, and only here, a [`Decision`] is carried out.
+
+use alloc::boxed::Box;
+use core::net::IpAddr;
+
+use netlane_packet_io::{IpVersion, PacketIo, Segmentation, TxChecksum, TxOffload};
+
+use super::Stack;
+use super::ingress::Incoming;
+use super::link::{NotSent, Outgoing, Slot};
+use super::socket_table::Kind;
+use crate::buffers::Buffers;
+use crate::socket::{Readiness, SocketError, SocketId};
+use crate::tcp::connection::{Connection, Options, State};
+use crate::tcp::handshake::{Attempts, Offer, SynReceived};
+use crate::tcp::output::Plan;
+use crate::tcp::{Answer, Context, Decision, Endpoint, FourTuple, Next, Segment, SeqNumber, reset};
+use crate::wire::{Malformed, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, TcpSegment, ipv4, tcp};
+
+/// Frames that one connection may send before the others get their turn.
+const FRAMES_PER_TURN: usize = 64;
+
+/// What the connection `id` needs of the stack, borrowed field by field: the table stays free for the
+/// connection itself.
+macro_rules! context {
+    ($stack:ident, $id:expr) => {
+        Context {
+            socket: $id,
+            now: $stack.now,
+            config: &$stack.tcp,
+            limits: &$stack.limits,
+            buffers: &mut $stack.sockets.buffers,
+            counters: &mut $stack.counters,
+        }
+    };
+}
+pub(super) use context;
+
+impl<I: PacketIo, B: Buffers> Stack<I, B> {
+    #[inline]
+    pub(super) fn receive_segment(&mut self, incoming: Incoming<'_>) {
+        let Some(verify) = self.must_verify(incoming.offload) else { return };
+        let (tuple, segment) = match parse(&incoming, verify) {
+            Ok(parsed) => parsed,
+            Err(malformed) => return self.counters.count_malformed(malformed),
+        };
+        self.counters.tcp_segments_received += 1;
+        let Some(id) = self.sockets.connection_between(&tuple) else {
+            return self.open_passively(&tuple, &segment);
+        };
+        let Some(accept_room) = self.accept_room(id) else {
+            // Its listener was closed while the handshake went on.
+            self.sockets.remove(id);
+            return self.open_passively(&tuple, &segment);
+        };
+        let Some(connection) = self.sockets.table.connection_mut(id) else { return };
+        let decision = connection.on_segment(&mut context!(self, id), &segment, accept_room);
+        if decision.next == Next::Reopen {
+            self.sockets.remove(id);
+            return self.open_passively(&tuple, &segment);
+        }
+        self.carry_out(id, decision);
+    }
+
+    /// Whether a connection in its handshake may complete it: one that came through a listener needs a place in
+    /// its accept queue. `None` if that listener is gone.
+    #[inline]
+    fn accept_room(&mut self, id: SocketId) -> Option<bool> {
+        let Some(listener) = self.sockets.table.connection_mut(id)?.listener() else { return Some(true) };
+        self.sockets.table.listener_mut(listener).map(|listener| listener.has_room())
+    }
+
+    /// A segment of no connection: a SYN for a listener opens one, others are answered with a reset
+    /// (RFC 9293 §3.10.7.1, §3.10.7.2).
+    fn open_passively(&mut self, tuple: &FourTuple, segment: &Segment<'_>) {
+        if segment.flags.contains(TcpFlags::RST) {
+            return;
+        }
+        let kind = segment.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::FIN);
+        let listener = self.sockets.demux.listener(tuple.local).filter(|_| kind == TcpFlags::SYN);
+        let Some(listener) = listener else {
+            self.counters.rx_no_socket += 1;
+            let (seq, ack) = reset::answer(segment);
+            return self.send_reset(tuple, seq, ack);
+        };
+        let Some(queue) = self.sockets.table.listener_mut(listener) else { return };
+        if queue.in_handshake >= self.limits.syn_queue {
+            self.counters.tcp_syn_queue_full += 1;
+            return;
+        }
+        if !queue.has_room() {
+            self.counters.tcp_accept_queue_full += 1;
+            return;
+        }
+        let connection = Connection {
+            tuple: *tuple,
+            options: Options::new(&self.tcp),
+            error: None,
+            detached: false,
+            state: State::SynReceived(Box::new(SynReceived {
+                iss: self.secret.initial_sequence_number(tuple, self.now),
+                irs: segment.seq,
+                ours: self.offer(tuple),
+                peers: Offer::of(segment),
+                attempts: Attempts::new(&self.tcp, self.now),
+                listener: Some(listener),
+                active: None,
+                shut_down: false,
+            })),
+        };
+        let Some(id) = self.sockets.add_connection(connection) else {
+            self.counters.sockets_full += 1;
+            return;
+        };
+        self.sockets.silence(id);
+        if let Some(queue) = self.sockets.table.listener_mut(listener) {
+            queue.in_handshake += 1;
+        }
+        self.sockets.arm(id);
+        self.sockets.owe(id);
+    }
+
+    /// What we offer in a SYN between these ends.
+    pub(super) fn offer(&self, tuple: &FourTuple) -> Offer {
+        let headers = ipv4::HEADER_LEN + tcp::HEADER_LEN;
+        let largest = u16::try_from(self.link.interface.mtu.saturating_sub(headers)).unwrap_or(u16::MAX);
+        let mss = self.tcp.mss.map_or(largest, |mss| mss.min(largest));
+        Offer::ours(&self.tcp, mss, self.tcp.receive_buffer, self.secret.timestamp_offset(tuple))
+    }
+
+    /// Carries out what was decided for a connection.
+    #[inline]
+    pub(super) fn carry_out(&mut self, id: SocketId, decision: Decision) {
+        let Decision { next, answer, ready } = decision;
+        match answer {
+            Answer::Nothing => {}
+            Answer::Output => self.sockets.owe(id),
+            Answer::Reset { seq, ack } => {
+                if let Some(tuple) = self.sockets.table.connection_mut(id).map(|connection| connection.tuple)
+                {
+                    self.send_reset(&tuple, seq, ack);
+                }
+            }
+        }
+        match next {
+            Next::Stay | Next::SynReceived | Next::Reopen => {}
+            Next::Synchronized { listener } => self.established(id, listener),
+            Next::TimeWait => self.sockets.notify(id, Readiness::CLOSED),
+            Next::Closed(error) => return self.end(id, error, ready),
+        }
+        self.sockets.notify(id, ready);
+        self.sockets.arm(id);
+    }
+
+    /// A connection has completed its handshake: its listener's user, if any, is told.
+    fn established(&mut self, id: SocketId, listener: Option<SocketId>) {
+        let Some(listener) = listener else { return };
+        self.counters.tcp_passive_opens += 1;
+        if let Some(queue) = self.sockets.table.listener_mut(listener) {
+            queue.in_handshake -= 1;
+            queue.push(id);
+        }
+        self.sockets.notify(listener, Readiness::READABLE);
+    }
+
+    /// A connection is over: it is forgotten, or stays until its user has been told.
+    fn end(&mut self, id: SocketId, error: Option<SocketError>, ready: Readiness) {
+        let Some(connection) = self.sockets.table.connection_mut(id) else { return };
+        if connection.is_nobodys() {
+            return self.sockets.remove(id);
+        }
+        connection.close(error);
+        self.sockets.unname(id);
+        let mut ready = ready | Readiness::CLOSED;
+        ready.set(Readiness::ERROR, error.is_some());
+        self.sockets.notify(id, ready);
+    }
+
+    pub(super) fn run_timers(&mut self) {
+        while let Some(id) = self.sockets.next_due(self.now) {
+            let Some(connection) = self.sockets.table.connection_mut(id) else { continue };
+            let decision = connection.on_timer(&mut context!(self, id));
+            self.carry_out(id, decision);
+        }
+    }
+
+    /// Sends what the sockets have to say, each in its turn, until nothing is left or the device takes no
+    /// more.
+    pub(super) fn send_owed(&mut self) {
+        for _ in 0..self.sockets.owing() {
+            let Some(id) = self.sockets.next_owing() else { return };
+            let outcome = match self.sockets.table.get_mut(id).map(|socket| &socket.kind) {
+                Some(Kind::Connection(_)) => self.send_segments(id),
+                Some(Kind::Datagram(_)) => self.send_datagrams(id),
+                Some(Kind::Listener(_)) | None => Ok(Sent::Everything),
+            };
+            match outcome {
+                Ok(Sent::Everything) => {}
+                Ok(Sent::Share) => self.sockets.owe(id),
+                Err(Stalled) => return self.sockets.owe(id),
+            }
+        }
+    }
+
+    /// Sends the segments that a connection has ready.
+    #[inline]
+    fn send_segments(&mut self, id: SocketId) -> Result<Sent, Stalled> {
+        let mut outcome = Ok(Sent::Share);
+        for _ in 0..FRAMES_PER_TURN {
+            match self.send_next_segment(id) {
+                Ok(true) => {}
+                Ok(false) => {
+                    outcome = Ok(Sent::Everything);
+                    break;
+                }
+                Err(NotSent::Busy) => {
+                    outcome = Err(Stalled);
+                    break;
+                }
+                // To the connection, what cannot be sent is lost on its way: timers repeat it or give up.
+                Err(NotSent::NoRoute | NotSent::TooLarge) => {}
+            }
+        }
+        self.sockets.arm(id);
+        outcome
+    }
+
+    /// Sends one segment of a connection; `false` if there is none to send.
+    #[inline]
+    fn send_next_segment(&mut self, id: SocketId) -> Result<bool, NotSent> {
+        let Some(socket) = self.sockets.table.get_mut(id) else { return Ok(false) };
+        let Kind::Connection(connection) = &mut socket.kind else { return Ok(false) };
+        let max_payload = self.link.segmentation_limit(MAX_HEADERS).unwrap_or(0) as u32;
+        let mut cx = context!(self, id);
+        let Some(plan) = connection.plan(&mut cx, max_payload) else { return Ok(false) };
+        let (IpAddr::V4(source), IpAddr::V4(destination)) =
+            (connection.tuple.local.address, connection.tuple.remote.address)
+        else {
+            return Ok(false);
+        };
+        let segmented = plan.len > u32::from(plan.mss);
+        let len = tcp::HEADER_LEN + plan.options.len() + plan.len as usize;
+        let packet = Outgoing { source: Some(source), destination, protocol: Protocol::TCP, len, segmented };
+        let offload = self.link.io.caps().tx_checksum;
+        let buffers = &self.sockets.buffers;
+        let send = connection.state.send_buffer();
+        let sent = self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
+            let header_len = header(&connection.tuple, &plan).emit(&plan.options, slot.bytes);
+            if let Some(send) = send {
+                buffers.copy_queued(send, plan.offset as usize, &mut slot.bytes[header_len..]);
+            }
+            let segment_size = if segmented { plan.mss } else { 0 };
+            finish(slot, header_len, segment_size, offload)
+        });
+        if sent != Err(NotSent::Busy) {
+            self.counters.tcp_segments_sent += 1;
+            connection.sent(&mut context!(self, id), &plan);
+        }
+        sent.map(|()| true)
+    }
+
+    /// Sends a reset between these ends.
+    pub(super) fn send_reset(&mut self, tuple: &FourTuple, seq: SeqNumber, ack: Option<SeqNumber>) {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (tuple.local.address, tuple.remote.address)
+        else {
+            return;
+        };
+        if !self.errors.allow(self.now) {
+            self.counters.tx_suppressed += 1;
+            return;
+        }
+        let flags = if ack.is_some() { TcpFlags::RST | TcpFlags::ACK } else { TcpFlags::RST };
+        let header = TcpHeader {
+            src_port: tuple.local.port,
+            dst_port: tuple.remote.port,
+            seq: seq.0,
+            ack: ack.map_or(0, |ack| ack.0),
+            flags,
+            window: 0,
+            urgent: 0,
+        };
+        let packet = Outgoing {
+            source: Some(source),
+            destination,
+            protocol: Protocol::TCP,
+            len: tcp::HEADER_LEN,
+            segmented: false,
+        };
+        let sent = self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
+            header.emit(&TcpOptions::default(), slot.bytes);
+            finish(slot, tcp::HEADER_LEN, 0, false)
+        });
+        match sent {
+            Ok(()) => self.counters.tcp_resets_sent += 1,
+            Err(_) => self.counters.tx_suppressed += 1,
+        }
+    }
+}
+
+/// How far a socket got with what it has to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Nothing is left.
+    Everything,
+    /// As much as is one socket's share of a turn.
+    Share,
+}
+
+/// The device takes no more frames now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stalled;
+
+/// Bytes of the largest headers in front of a segment's payload, from Ethernet on.
+const MAX_HEADERS: usize = crate::wire::ethernet::HEADER_LEN
+    + crate::wire::ethernet::TAG_LEN
+    + ipv4::HEADER_LEN
+    + tcp::HEADER_LEN
+    + tcp::MAX_OPTIONS_LEN;
+
+#[inline]
+fn parse<'a>(incoming: &Incoming<'a>, verify: bool) -> Result<(FourTuple, Segment<'a>), Malformed> {
+    let bytes = incoming.payload;
+    let TcpSegment { header, options, payload } = TcpSegment::parse(bytes)?;
+    if verify {
+        let pseudo = Sum::pseudo_v4(incoming.source, incoming.destination, Protocol::TCP, bytes.len());
+        tcp::verify(pseudo, bytes)?;
+    }
+    let tuple = FourTuple {
+        local: Endpoint::new(IpAddr::V4(incoming.destination), header.dst_port),
+        remote: Endpoint::new(IpAddr::V4(incoming.source), header.src_port),
+    };
+    let size = usize::from(incoming.offload.segment_size);
+    let joined = if size == 0 { 1 } else { payload.len().div_ceil(size).max(1) as u32 };
+    let segment = Segment {
+        seq: SeqNumber(header.seq),
+        ack: SeqNumber(header.ack),
+        flags: header.flags,
+        window: header.window,
+        options: TcpOptions::parse(options)?,
+        payload,
+        joined,
+    };
+    Ok((tuple, segment))
+}
+
+fn header(tuple: &FourTuple, plan: &Plan) -> TcpHeader {
+    TcpHeader {
+        src_port: tuple.local.port,
+        dst_port: tuple.remote.port,
+        seq: plan.seq.0,
+        ack: plan.ack.0,
+        flags: plan.flags,
+        window: plan.window,
+        urgent: 0,
+    }
+}
+
+/// Puts the checksum of a segment in place, or asks the device to: then also to cut the payload into segments
+/// of `segment_size` bytes where that is not 0.
+#[inline]
+fn finish(slot: Slot<'_>, header_len: usize, segment_size: u16, offload: bool) -> TxOffload {
+    let Slot { bytes, pseudo, offset } = slot;
+    if !offload {
+        tcp::fill_checksum(bytes, pseudo);
+        return TxOffload::default();
+    }
+    tcp::fill_partial_checksum(bytes, pseudo);
+    let header_len = offset + header_len as u16;
+    TxOffload {
+        checksum: Some(TxChecksum { start: offset, offset: tcp::CHECKSUM_OFFSET as u16 }),
+        segmentation: (segment_size > 0).then_some(Segmentation {
+            ip: IpVersion::V4,
+            header_len,
+            segment_size,
+        }),
+    }
+}

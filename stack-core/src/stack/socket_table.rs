@@ -1,0 +1,279 @@
+//! All sockets of a stack: where they are, what changed, and which have something to send.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+
+use super::BindError;
+use super::table::{Demux, Table};
+use crate::buffers::{BufferRequest, Buffers};
+use crate::config::{Limits, TcpConfig};
+use crate::datagram_socket::DatagramSocket;
+use crate::socket::{Event, Readiness, SocketError, SocketId};
+use crate::tcp::connection::Connection;
+use crate::tcp::listener::Listener;
+use crate::tcp::{Endpoint, FourTuple};
+use crate::time::Instant;
+use crate::wheel::TimerWheel;
+use crate::wire::Protocol;
+
+pub(crate) struct Sockets<B: Buffers> {
+    pub(crate) table: Table<Socket<B>>,
+    pub(crate) demux: Demux,
+    pub(crate) buffers: B,
+    wheel: TimerWheel,
+    /// Sockets with events to tell, each once.
+    changed: VecDeque<SocketId>,
+    /// Sockets that have, or may have, something to send, each once.
+    owing: VecDeque<SocketId>,
+}
+
+/// One slot's socket, and what the stack has noted about it.
+pub(crate) struct Socket<B: Buffers> {
+    pub(crate) kind: Kind<B>,
+    /// Not yet told.
+    pending: Readiness,
+    /// Its user has no handle: not accepted yet, or closed.
+    pub(crate) silent: bool,
+    owes: bool,
+    /// When the wheel calls; never later than the socket's earliest timer.
+    armed: Option<Instant>,
+}
+
+#[expect(clippy::large_enum_variant, reason = "nearly all sockets are connections")]
+pub(crate) enum Kind<B: Buffers> {
+    Connection(Connection<B>),
+    Listener(Box<Listener>),
+    Datagram(Box<DatagramSocket<B>>),
+}
+
+impl<B: Buffers> Socket<B> {
+    pub(crate) fn new(kind: Kind<B>) -> Self {
+        Self { kind, pending: Readiness::empty(), silent: false, owes: false, armed: None }
+    }
+
+    /// The connection's two ends, for the demux.
+    #[inline]
+    pub(crate) fn tuple(&self) -> Option<&FourTuple> {
+        match &self.kind {
+            Kind::Connection(connection) => Some(&connection.tuple),
+            Kind::Listener(_) | Kind::Datagram(_) => None,
+        }
+    }
+}
+
+impl<B: Buffers> Table<Socket<B>> {
+    pub(crate) fn connection_mut(&mut self, id: SocketId) -> Option<&mut Connection<B>> {
+        match &mut self.get_mut(id)?.kind {
+            Kind::Connection(connection) => Some(connection),
+            Kind::Listener(_) | Kind::Datagram(_) => None,
+        }
+    }
+
+    pub(crate) fn listener_mut(&mut self, id: SocketId) -> Option<&mut Listener> {
+        match &mut self.get_mut(id)?.kind {
+            Kind::Listener(listener) => Some(listener),
+            Kind::Connection(_) | Kind::Datagram(_) => None,
+        }
+    }
+
+    pub(crate) fn datagram_mut(&mut self, id: SocketId) -> Option<&mut DatagramSocket<B>> {
+        match &mut self.get_mut(id)?.kind {
+            Kind::Datagram(socket) => Some(socket),
+            Kind::Connection(_) | Kind::Listener(_) => None,
+        }
+    }
+}
+
+impl<B: Buffers> Sockets<B> {
+    pub(crate) fn new(buffers: B, limits: &Limits, key: u64) -> Self {
+        Self {
+            table: Table::new(limits.sockets),
+            demux: Demux::new(key),
+            buffers,
+            wheel: TimerWheel::new(),
+            changed: VecDeque::new(),
+            owing: VecDeque::new(),
+        }
+    }
+
+    /// The connection between two ends.
+    #[inline]
+    pub(crate) fn connection_between(&self, tuple: &FourTuple) -> Option<SocketId> {
+        self.demux.connection(&self.table, tuple, Socket::tuple)
+    }
+
+    /// Adds a connection to the table and the demux, or drops it where the table is full.
+    pub(crate) fn add_connection(&mut self, connection: Connection<B>) -> Option<SocketId> {
+        let tuple = connection.tuple;
+        let id = self.table.insert(Socket::new(Kind::Connection(connection)))?;
+        self.demux.add_connection(&self.table, &tuple, id, Socket::tuple);
+        Some(id)
+    }
+
+    /// Adds a socket for datagrams to `local`, which no other has.
+    pub(crate) fn add_datagram(
+        &mut self,
+        protocol: Protocol,
+        local: Endpoint,
+        config: &TcpConfig,
+    ) -> Result<SocketId, BindError> {
+        let id = self.table.vacancy().ok_or(BindError::TableFull)?;
+        let (send, receive) = self.open_buffers(id, None, config).ok_or(BindError::NoBuffers)?;
+        let socket = DatagramSocket { protocol, local, peer: None, send, receive, error: None };
+        let id =
+            self.table.insert(Socket::new(Kind::Datagram(Box::new(socket)))).ok_or(BindError::TableFull)?;
+        self.demux.add_datagram(protocol, local, id);
+        Ok(id)
+    }
+
+    /// Buffers for a socket that is, or is about to be, in the table.
+    pub(crate) fn open_buffers(
+        &mut self,
+        socket: SocketId,
+        listener: Option<SocketId>,
+        config: &TcpConfig,
+    ) -> Option<(B::Send, B::Receive)> {
+        self.buffers.open(BufferRequest {
+            socket,
+            listener,
+            send_limit: config.send_buffer,
+            receive_limit: config.receive_buffer,
+        })
+    }
+
+    /// Takes a socket out of the table and all that refers to it, and gives its buffers back.
+    pub(crate) fn remove(&mut self, id: SocketId) {
+        let Some(socket) = self.table.remove(id) else { return };
+        if socket.armed.is_some() {
+            self.wheel.cancel(id.slot() as u32);
+        }
+        let buffers = match socket.kind {
+            Kind::Connection(connection) => {
+                self.demux.remove_connection(&connection.tuple, id);
+                if let Some(listener) = connection.listener().and_then(|id| self.table.listener_mut(id)) {
+                    listener.in_handshake -= 1;
+                }
+                connection.state.into_buffers()
+            }
+            Kind::Listener(listener) => {
+                self.demux.remove_listener(listener.local);
+                None
+            }
+            Kind::Datagram(socket) => {
+                self.demux.remove_datagram(socket.protocol, socket.local);
+                Some((socket.send, socket.receive))
+            }
+        };
+        if let Some((send, receive)) = buffers {
+            self.buffers.close(id, send, receive);
+        }
+    }
+
+    /// Notes that a socket became ready, for its user to be told.
+    #[inline]
+    pub(crate) fn notify(&mut self, id: SocketId, ready: Readiness) {
+        if ready.is_empty() {
+            return;
+        }
+        let Some(socket) = self.table.get_mut(id) else { return };
+        let told = !socket.pending.is_empty() || socket.silent;
+        socket.pending |= ready;
+        if !told {
+            self.changed.push_back(id);
+        }
+    }
+
+    /// The socket's user has no handle: it is told nothing.
+    pub(crate) fn silence(&mut self, id: SocketId) {
+        if let Some(socket) = self.table.get_mut(id) {
+            socket.silent = true;
+        }
+    }
+
+    /// The connection's ends may be joined by another one; its user still holds the handle.
+    pub(crate) fn unname(&mut self, id: SocketId) {
+        if let Some(tuple) = self.table.connection_mut(id).map(|connection| connection.tuple) {
+            self.demux.remove_connection(&tuple, id);
+        }
+    }
+
+    /// The socket's user has its handle now, and is told what it has missed.
+    pub(crate) fn hand_over(&mut self, id: SocketId) {
+        let Some(socket) = self.table.get_mut(id) else { return };
+        socket.silent = false;
+        if !socket.pending.is_empty() {
+            self.changed.push_back(id);
+        }
+    }
+
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        while let Some(id) = self.changed.pop_front() {
+            if let Some(socket) = self.table.get_mut(id).filter(|socket| !socket.silent) {
+                return Some(Event { socket: id, ready: core::mem::take(&mut socket.pending) });
+            }
+        }
+        None
+    }
+
+    /// Notes that a socket may have something to send.
+    #[inline]
+    pub(crate) fn owe(&mut self, id: SocketId) {
+        let Some(socket) = self.table.get_mut(id) else { return };
+        if !core::mem::replace(&mut socket.owes, true) {
+            self.owing.push_back(id);
+        }
+    }
+
+    pub(crate) fn owing(&self) -> usize {
+        self.owing.len()
+    }
+
+    /// Takes the socket that has waited longest to send.
+    pub(crate) fn next_owing(&mut self) -> Option<SocketId> {
+        while let Some(id) = self.owing.pop_front() {
+            if let Some(socket) = self.table.get_mut(id) {
+                socket.owes = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Makes sure that the wheel calls when the connection's earliest timer is due. A call that comes too
+    /// early, because the timer was put off, only leads here again: so the wheel is not touched by every
+    /// segment.
+    #[inline]
+    pub(crate) fn arm(&mut self, id: SocketId) {
+        let Some(socket) = self.table.get_mut(id) else { return };
+        let Kind::Connection(connection) = &socket.kind else { return };
+        if let Some(at) = connection.state.next_deadline()
+            && socket.armed.is_none_or(|armed| at < armed)
+        {
+            self.wheel.set(id.slot() as u32, at);
+            socket.armed = Some(at);
+        }
+    }
+
+    /// Takes a connection that the wheel calls for.
+    pub(crate) fn next_due(&mut self, now: Instant) -> Option<SocketId> {
+        while let Some(slot) = self.wheel.expire(now) {
+            if let Some((id, socket)) = self.table.at_mut(slot) {
+                socket.armed = None;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.wheel.next_deadline()
+    }
+
+    pub(crate) fn take_error(&mut self, id: SocketId) -> Option<Option<SocketError>> {
+        match &mut self.table.get_mut(id)?.kind {
+            Kind::Connection(connection) => Some(connection.error.take()),
+            Kind::Datagram(socket) => Some(socket.error.take()),
+            Kind::Listener(_) => Some(None),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! TCP (RFC 9293), split by what it does.
+//!
+//! A connection is a [`Connection`]: who it joins, and one of a few [`State`]s, each a struct that holds only
+//! what that state has. A segment, a timer or a call is given to the state, and the answer is a [`Decision`]:
+//! a value that says which state comes next, what to answer and what to tell the user. The stack carries
+//! decisions out, in one place.
+//!
+//! | file | what it decides |
+//! |---|---|
+//! | `handshake` | SYN-SENT, SYN-RECEIVED, and what their options agree on |
+//! | `synchronized` | ESTABLISHED to LAST-ACK: which segments count, and what they acknowledge |
+//! | `time_wait`, `reset` | the states after, and the answer to segments of no connection |
+//! | `send`, `receive`, `reassembly` | the two sequence spaces |
+//! | `output` | what a connection sends next |
+//! | `rtt`, `recovery`, `congestion`, `timers` | when to resend, what was lost, how much may be in flight |
+
+use core::hash::{Hash, Hasher};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+pub(crate) use seq::SeqNumber;
+
+pub(crate) mod congestion;
+pub(crate) mod connection;
+pub(crate) mod handshake;
+pub(crate) mod isn;
+pub(crate) mod listener;
+pub(crate) mod output;
+pub(crate) mod reassembly;
+pub(crate) mod receive;
+pub(crate) mod recovery;
+pub(crate) mod reset;
+pub(crate) mod rtt;
+pub(crate) mod send;
+pub(crate) mod seq;
+pub(crate) mod synchronized;
+pub(crate) mod time_wait;
+pub(crate) mod timers;
+pub(crate) mod timestamps;
+
+use crate::buffers::{BufferRequest, Buffers};
+use crate::config::{Limits, TcpConfig};
+use crate::counters::Counters;
+use crate::socket::{Readiness, SocketError, SocketId};
+use crate::time::Instant;
+use crate::wire::tcp::TcpFlags;
+use crate::wire::tcp_options::TcpOptions;
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+}
+
+impl Endpoint {
+    pub(crate) const fn new(address: IpAddr, port: u16) -> Self {
+        Self { address, port }
+    }
+
+    pub(crate) const fn with_port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
+    /// The same port of all our addresses.
+    pub(crate) const fn anywhere(self) -> Self {
+        let address = match self.address {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Self { address, ..self }
+    }
+
+    pub(crate) fn socket_addr(self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+/// In as few words as possible, since every segment pays for it. Ends that differ in their kind of address
+/// only may collide: they are still told apart by comparison.
+impl Hash for Endpoint {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.address {
+            IpAddr::V4(v4) => state.write_u64(u64::from(v4.to_bits()) << 16 | u64::from(self.port)),
+            IpAddr::V6(v6) => {
+                state.write_u128(v6.to_bits());
+                state.write_u16(self.port);
+            }
+        }
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(addr: SocketAddr) -> Self {
+        Self::new(addr.ip(), addr.port())
+    }
+}
+
+/// Both ends of a connection: its name on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FourTuple {
+    pub(crate) local: Endpoint,
+    pub(crate) remote: Endpoint,
+}
+
+/// A segment that arrived, its checksum verified and its options parsed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment<'a> {
+    pub(crate) seq: SeqNumber,
+    /// Meaningful where `flags` has ACK.
+    pub(crate) ack: SeqNumber,
+    pub(crate) flags: TcpFlags,
+    /// As in the header: not scaled.
+    pub(crate) window: u16,
+    pub(crate) options: TcpOptions,
+    pub(crate) payload: &'a [u8],
+    /// Segments on the wire that the device joined into this one.
+    pub(crate) joined: u32,
+}
+
+impl Segment<'_> {
+    /// Places that the segment takes in the sequence space (RFC 9293 §3.4): SYN and FIN count.
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        self.payload.len() as u32
+            + u32::from(self.flags.contains(TcpFlags::SYN))
+            + u32::from(self.flags.contains(TcpFlags::FIN))
+    }
+}
+
+/// What a connection needs of the stack around it while it decides.
+pub(crate) struct Context<'a, B: Buffers> {
+    /// The connection's own name.
+    pub(crate) socket: SocketId,
+    pub(crate) now: Instant,
+    pub(crate) config: &'a TcpConfig,
+    pub(crate) limits: &'a Limits,
+    pub(crate) buffers: &'a mut B,
+    pub(crate) counters: &'a mut Counters,
+}
+
+impl<B: Buffers> Context<'_, B> {
+    /// Buffers for the connection, which came through `listener`.
+    pub(crate) fn open_buffers(&mut self, listener: Option<SocketId>) -> Option<(B::Send, B::Receive)> {
+        self.buffers.open(BufferRequest {
+            socket: self.socket,
+            listener,
+            send_limit: self.config.send_buffer,
+            receive_limit: self.config.receive_buffer,
+        })
+    }
+}
+
+/// What a segment, a timer or a call leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Decision {
+    pub(crate) next: Next,
+    pub(crate) answer: Answer,
+    pub(crate) ready: Readiness,
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It remains in its state.
+    Stay,
+    /// The handshake is complete, of a connection that came through a listener or of our own.
+    Synchronized { listener: Option<SocketId> },
+    /// Both ends tried to open at once: from SYN-SENT to SYN-RECEIVED.
+    SynReceived,
+    /// To TIME-WAIT.
+    TimeWait,
+    /// It is over, for a reason that the user is told where there is one.
+    Closed(Option<SocketError>),
+    /// A new connection between the same ends may begin: this one is forgotten, and the segment looked at
+    /// once more.
+    Reopen,
+}
+
+/// What the peer is told at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Nothing.
+    Nothing,
+    /// Whatever the connection now has to send, an acknowledgement perhaps.
+    Output,
+    /// A reset with this sequence number, and this acknowledgement where there is one.
+    Reset { seq: SeqNumber, ack: Option<SeqNumber> },
+}
+
+impl Decision {
+    /// Nothing changes, nothing is said.
+    pub(crate) const IGNORE: Self =
+        Self { next: Next::Stay, answer: Answer::Nothing, ready: Readiness::empty() };
+
+    /// The connection has something to send.
+    pub(crate) const OUTPUT: Self =
+        Self { next: Next::Stay, answer: Answer::Output, ready: Readiness::empty() };
+
+    /// The connection is over.
+    pub(crate) const fn closed(error: Option<SocketError>) -> Self {
+        Self { next: Next::Closed(error), answer: Answer::Nothing, ready: Readiness::empty() }
+    }
+
+    /// The segment is answered with a reset (see [`reset`]), and nothing else happens.
+    pub(crate) fn reset(segment: &Segment<'_>) -> Self {
+        let (seq, ack) = reset::answer(segment);
+        Self { next: Next::Stay, answer: Answer::Reset { seq, ack }, ready: Readiness::empty() }
+    }
+}

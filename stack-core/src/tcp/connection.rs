@@ -1,0 +1,238 @@
+//! A connection: who it joins, and the state that it is in.
+
+use alloc::boxed::Box;
+
+use super::handshake::{SynReceived, SynSent};
+use super::synchronized::{Phase, Synchronized};
+use super::time_wait::TimeWait;
+use super::timers::Timers;
+use super::{Context, Decision, FourTuple, Next, Segment};
+use crate::buffers::Buffers;
+use crate::config::{KeepAlive, TcpConfig};
+use crate::socket::{SocketError, SocketId};
+use crate::time::Instant;
+use crate::wire::TcpFlags;
+
+/// A connection from its first SYN to the end of its TIME-WAIT.
+pub(crate) struct Connection<B: Buffers> {
+    pub(crate) tuple: FourTuple,
+    pub(crate) options: Options,
+    /// What the user has not been told yet.
+    pub(crate) error: Option<SocketError>,
+    /// The user has closed its handle: nobody reads, and nobody is told.
+    pub(crate) detached: bool,
+    pub(crate) state: State<B>,
+}
+
+/// What the user chose for one socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Small segments leave at once.
+    pub(crate) no_delay: bool,
+    pub(crate) keepalive: Option<Box<KeepAlive>>,
+}
+
+impl Options {
+    pub(crate) fn new(config: &TcpConfig) -> Self {
+        Self { no_delay: !config.nagle, keepalive: config.keepalive.map(Box::new) }
+    }
+}
+
+/// The state of a connection, with what only that state has.
+pub(crate) enum State<B: Buffers> {
+    SynSent(Box<SynSent<B>>),
+    SynReceived(Box<SynReceived<B>>),
+    Synchronized(Synchronized<B>),
+    TimeWait(Box<TimeWait<B>>),
+    Closed(Closed<B>),
+}
+
+/// A connection that is over while its user still holds the handle, and perhaps has bytes to read.
+pub(crate) struct Closed<B: Buffers> {
+    pub(crate) buffers: Option<(B::Send, B::Receive)>,
+    /// The peer's FIN had arrived, so that its stream ends with the unread bytes.
+    pub(crate) finished: bool,
+}
+
+/// The states of RFC 9293 §3.3.2, as a user sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the standard's own names")]
+pub enum TcpState {
+    Closed,
+    Listen,
+    SynSent,
+    SynReceived,
+    Established,
+    FinWait1,
+    FinWait2,
+    CloseWait,
+    Closing,
+    LastAck,
+    TimeWait,
+}
+
+impl<B: Buffers> State<B> {
+    /// A closed connection without buffers: what stands in a table slot while its state is exchanged.
+    pub(crate) const fn vacant() -> Self {
+        Self::Closed(Closed { buffers: None, finished: false })
+    }
+
+    pub(crate) fn name(&self) -> TcpState {
+        match self {
+            Self::SynSent(_) => TcpState::SynSent,
+            Self::SynReceived(_) => TcpState::SynReceived,
+            Self::Synchronized(state) => match state.phase {
+                Phase::Established => TcpState::Established,
+                Phase::FinWait1 => TcpState::FinWait1,
+                Phase::FinWait2 => TcpState::FinWait2,
+                Phase::CloseWait => TcpState::CloseWait,
+                Phase::Closing => TcpState::Closing,
+                Phase::LastAck => TcpState::LastAck,
+            },
+            Self::TimeWait(_) => TcpState::TimeWait,
+            Self::Closed(_) => TcpState::Closed,
+        }
+    }
+
+    /// The send buffer and the receive buffer, where the state has any.
+    pub(crate) fn buffers(&mut self) -> Option<(&mut B::Send, &mut B::Receive)> {
+        match self {
+            Self::SynSent(state) => Some((&mut state.buffers.0, &mut state.buffers.1)),
+            Self::SynReceived(state) => state.active.as_mut().map(|(send, receive)| (send, receive)),
+            Self::Synchronized(state) => Some((&mut state.send, &mut state.receive)),
+            Self::TimeWait(state) => state.buffers.as_mut().map(|(send, receive)| (send, receive)),
+            Self::Closed(state) => state.buffers.as_mut().map(|(send, receive)| (send, receive)),
+        }
+    }
+
+    /// The send buffer, where the state sends from one.
+    #[inline]
+    pub(crate) fn send_buffer(&self) -> Option<&B::Send> {
+        match self {
+            Self::Synchronized(state) => Some(&state.send),
+            Self::SynSent(_) | Self::SynReceived(_) | Self::TimeWait(_) | Self::Closed(_) => None,
+        }
+    }
+
+    /// Gives the buffers up, whatever the state.
+    pub(crate) fn into_buffers(self) -> Option<(B::Send, B::Receive)> {
+        match self {
+            Self::SynSent(state) => Some(state.buffers),
+            Self::SynReceived(state) => state.active,
+            Self::Synchronized(state) => Some((state.send, state.receive)),
+            Self::TimeWait(state) => state.buffers,
+            Self::Closed(state) => state.buffers,
+        }
+    }
+
+    /// When the earliest timer goes off.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        match self {
+            Self::SynSent(state) => Some(state.attempts.deadline()),
+            Self::SynReceived(state) => Some(state.attempts.deadline()),
+            Self::Synchronized(Synchronized { timers, .. }) => Timers::next(timers),
+            Self::TimeWait(state) => Some(state.ends),
+            Self::Closed(_) => None,
+        }
+    }
+}
+
+impl<B: Buffers> Connection<B> {
+    /// What a segment that arrived for this connection leads to. `accept_room` says whether a connection that
+    /// came through a listener may complete its handshake.
+    #[inline]
+    pub(crate) fn on_segment(
+        &mut self,
+        cx: &mut Context<'_, B>,
+        segment: &Segment<'_>,
+        accept_room: bool,
+    ) -> Decision {
+        let decision = match &mut self.state {
+            State::Synchronized(state) => state.on_segment(cx, segment),
+            State::SynSent(state) => state.on_segment(segment),
+            State::SynReceived(state) => state.on_segment(cx, segment, accept_room),
+            State::TimeWait(state) => state.on_segment(cx, segment),
+            State::Closed(_) if segment.flags.contains(TcpFlags::RST) => Decision::IGNORE,
+            State::Closed(_) => Decision::reset(segment),
+        };
+        match decision.next {
+            Next::Stay | Next::Closed(_) | Next::Reopen => decision,
+            Next::Synchronized { .. } => self.establish(cx, segment, decision),
+            Next::SynReceived | Next::TimeWait => {
+                self.state = match core::mem::replace(&mut self.state, State::vacant()) {
+                    State::SynSent(state) => State::SynReceived(Box::new(state.into_syn_received(segment))),
+                    State::Synchronized(state) => State::TimeWait(Box::new(state.into_time_wait(cx))),
+                    other => other,
+                };
+                decision
+            }
+        }
+    }
+
+    /// Completes the handshake, and lets the new state look at what else is in the segment.
+    fn establish(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>, decision: Decision) -> Decision {
+        let mut synchronized = match core::mem::replace(&mut self.state, State::vacant()) {
+            State::SynSent(state) => state.into_synchronized(cx, segment),
+            State::SynReceived(mut state) => {
+                let Some(buffers) = state.active.take().or_else(|| cx.open_buffers(state.listener)) else {
+                    cx.counters.buffers_full += 1;
+                    self.state = State::SynReceived(state);
+                    return Decision { next: Next::Closed(None), ..Decision::reset(segment) };
+                };
+                state.into_synchronized(cx, segment, buffers)
+            }
+            other => {
+                self.state = other;
+                return Decision::IGNORE;
+            }
+        };
+        synchronized.detached = self.detached;
+        synchronized.watch(self.options.keepalive.as_deref(), cx.now);
+        let rest = if segment.flags.contains(TcpFlags::SYN) {
+            Decision::OUTPUT
+        } else {
+            synchronized.on_segment(cx, segment)
+        };
+        self.state = State::Synchronized(synchronized);
+        let next = if rest.next == Next::Stay { decision.next } else { rest.next };
+        Decision { next, answer: rest.answer, ready: decision.ready | rest.ready }
+    }
+
+    /// What the timers that are due lead to.
+    pub(crate) fn on_timer(&mut self, cx: &mut Context<'_, B>) -> Decision {
+        match &mut self.state {
+            State::Synchronized(state) => state.on_timer(cx, self.options.keepalive.as_deref()),
+            State::SynSent(state) => state.attempts.on_timer(cx.now, cx.config),
+            State::SynReceived(state) => state.attempts.on_timer(cx.now, cx.config),
+            State::TimeWait(state) => state.on_timer(cx.now),
+            State::Closed(_) => Decision::IGNORE,
+        }
+    }
+
+    /// Whether no user has, or will get, a handle: when such a connection is over, it is forgotten.
+    pub(crate) fn is_nobodys(&self) -> bool {
+        self.detached || self.listener().is_some()
+    }
+
+    /// The listener that a connection in its handshake came through.
+    pub(crate) fn listener(&self) -> Option<SocketId> {
+        match &self.state {
+            State::SynReceived(state) => state.listener,
+            _ => None,
+        }
+    }
+
+    /// The connection is over, for `error` if it failed. What has arrived stays readable.
+    pub(crate) fn close(&mut self, error: Option<SocketError>) {
+        let state = core::mem::replace(&mut self.state, State::vacant());
+        let finished = match &state {
+            State::Synchronized(state) => state.rcv.is_finished(),
+            State::TimeWait(_) => true,
+            State::Closed(closed) => closed.finished,
+            State::SynSent(_) | State::SynReceived(_) => false,
+        };
+        self.error = error.or(self.error);
+        self.state = State::Closed(Closed { buffers: state.into_buffers(), finished });
+    }
+}

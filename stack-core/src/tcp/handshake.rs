@@ -1,0 +1,334 @@
+//! Opening a connection: SYN-SENT and SYN-RECEIVED (RFC 9293 §3.5), and what the options of both ends'
+//! SYNs agree on.
+
+use super::congestion::{NewReno, initial_window};
+use super::receive::ReceiveSpace;
+use super::recovery::Recovery;
+use super::rtt::RttEstimator;
+use super::send::{Fin, SendSpace};
+use super::seq::{SeqNumber, WindowScale};
+use super::synchronized::{Phase, Synchronized};
+use super::timers::Timers;
+use super::timestamps::{self, Timestamps};
+use super::{Answer, Context, Decision, Next, Segment};
+use crate::buffers::Buffers;
+use crate::config::TcpConfig;
+use crate::socket::{Readiness, SocketError, SocketId};
+use crate::time::Instant;
+use crate::wire::{self, TcpFlags, TcpOptions};
+
+/// RFC 9293 §3.7.1: what a peer takes that announces no MSS, over IPv4.
+const DEFAULT_MSS: u16 = 536;
+/// Bytes that the timestamps option takes of every segment, padding included.
+const TIMESTAMPS_LEN: u16 = 12;
+
+/// A SYN of ours is on its way, and nothing has come back.
+pub(crate) struct SynSent<B: Buffers> {
+    pub(crate) iss: SeqNumber,
+    pub(crate) ours: Offer,
+    pub(crate) attempts: Attempts,
+    pub(crate) buffers: (B::Send, B::Receive),
+    /// The user has nothing to send beyond what is queued already.
+    pub(crate) shut_down: bool,
+}
+
+/// A SYN has come, and ours is not acknowledged yet.
+pub(crate) struct SynReceived<B: Buffers> {
+    pub(crate) iss: SeqNumber,
+    pub(crate) irs: SeqNumber,
+    pub(crate) ours: Offer,
+    pub(crate) peers: Offer,
+    pub(crate) attempts: Attempts,
+    /// Where the connection goes once it is established; `None` where we asked for it ourselves.
+    pub(crate) listener: Option<SocketId>,
+    /// The buffers of a connection that we asked for ourselves. One that comes through a listener gets them
+    /// when its handshake is complete.
+    pub(crate) active: Option<(B::Send, B::Receive)>,
+    pub(crate) shut_down: bool,
+}
+
+/// What one end offers in its SYN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer {
+    pub(crate) mss: u16,
+    pub(crate) scale: Option<WindowScale>,
+    /// Our timestamps' offset; of the peer, its TSval.
+    pub(crate) timestamps: Option<u32>,
+    /// The window of the SYN, which is never scaled.
+    pub(crate) window: u16,
+}
+
+impl Offer {
+    /// What we offer, with `mss` for segments to us and `room` bytes of receive buffer.
+    pub(crate) fn ours(config: &TcpConfig, mss: u16, room: usize, timestamp_offset: u32) -> Self {
+        Self {
+            mss,
+            scale: config.window_scaling.then(|| WindowScale::for_buffer(room)),
+            timestamps: config.timestamps.then_some(timestamp_offset),
+            window: u16::try_from(room).unwrap_or(u16::MAX),
+        }
+    }
+
+    /// What a peer's SYN offers.
+    pub(crate) fn of(syn: &Segment<'_>) -> Self {
+        Self {
+            mss: syn.options.mss.unwrap_or(DEFAULT_MSS),
+            scale: syn.options.window_scale.map(WindowScale::new),
+            timestamps: syn.options.timestamps.map(|stamps| stamps.value),
+            window: syn.window,
+        }
+    }
+
+    /// The options of our SYN; in a SYN-ACK only what the peer has offered too (RFC 7323 §2.2, §3.2).
+    pub(crate) fn options(&self, peers: Option<&Self>, now: Instant) -> TcpOptions {
+        let agreed = |theirs: fn(&Self) -> bool| peers.is_none_or(theirs);
+        TcpOptions {
+            mss: Some(self.mss),
+            window_scale: self.scale.filter(|_| agreed(|p| p.scale.is_some())).map(WindowScale::shift),
+            timestamps: self.timestamps.filter(|_| agreed(|p| p.timestamps.is_some())).map(|offset| {
+                wire::Timestamps {
+                    value: timestamps::value(offset, now),
+                    echo: peers.and_then(|p| p.timestamps).unwrap_or(0),
+                }
+            }),
+            ..TcpOptions::default()
+        }
+    }
+}
+
+/// The repetitions of a SYN or SYN-ACK.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempts {
+    pub(crate) rtt: RttEstimator,
+    first_sent: Instant,
+    repeated: u8,
+    deadline: Instant,
+    /// The SYN or SYN-ACK shall be sent now.
+    pub(crate) due: bool,
+}
+
+impl Attempts {
+    pub(crate) fn new(config: &TcpConfig, now: Instant) -> Self {
+        let rtt = RttEstimator::new(config);
+        let deadline = now + rtt.rto(config);
+        Self { rtt, first_sent: now, repeated: 0, deadline, due: true }
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// No answer came in time: the SYN is sent once more, or given up.
+    pub(crate) fn on_timer(&mut self, now: Instant, config: &TcpConfig) -> Decision {
+        if now < self.deadline {
+            return Decision::IGNORE;
+        }
+        if self.repeated >= config.syn_retries {
+            return Decision::closed(Some(SocketError::TimedOut));
+        }
+        self.repeated += 1;
+        self.rtt.back_off();
+        self.deadline = now + self.rtt.rto(config);
+        self.due = true;
+        Decision::OUTPUT
+    }
+
+    /// The handshake's round trip becomes the first measurement, unless a repetition makes it ambiguous.
+    fn finish(mut self, now: Instant, config: &TcpConfig) -> RttEstimator {
+        if self.repeated == 0 {
+            self.rtt.measure(now - self.first_sent, config);
+        } else {
+            self.rtt.distrust_handshake(config);
+        }
+        self.rtt
+    }
+}
+
+impl<B: Buffers> SynSent<B> {
+    /// RFC 9293 §3.10.7.3.
+    pub(crate) fn on_segment(&mut self, segment: &Segment<'_>) -> Decision {
+        let flags = segment.flags;
+        let acks_our_syn = flags.contains(TcpFlags::ACK) && segment.ack == self.iss + 1;
+        if flags.contains(TcpFlags::ACK) && !acks_our_syn {
+            return if flags.contains(TcpFlags::RST) { Decision::IGNORE } else { Decision::reset(segment) };
+        }
+        if flags.contains(TcpFlags::RST) {
+            return if acks_our_syn {
+                Decision::closed(Some(SocketError::Refused))
+            } else {
+                Decision::IGNORE
+            };
+        }
+        if !flags.contains(TcpFlags::SYN) {
+            return Decision::IGNORE;
+        }
+        if acks_our_syn {
+            let next = Next::Synchronized { listener: None };
+            return Decision { next, answer: Answer::Output, ready: Readiness::WRITABLE };
+        }
+        Decision { next: Next::SynReceived, ..Decision::OUTPUT }
+    }
+
+    /// The peer's SYN came without an acknowledgement of ours: a simultaneous open (RFC 9293 §3.5, figure 7).
+    pub(crate) fn into_syn_received(self, syn: &Segment<'_>) -> SynReceived<B> {
+        SynReceived {
+            iss: self.iss,
+            irs: syn.seq,
+            ours: self.ours,
+            peers: Offer::of(syn),
+            attempts: Attempts { due: true, ..self.attempts },
+            listener: None,
+            active: Some(self.buffers),
+            shut_down: self.shut_down,
+        }
+    }
+
+    /// The peer's SYN-ACK came.
+    pub(crate) fn into_synchronized(self, cx: &Context<'_, B>, syn_ack: &Segment<'_>) -> Synchronized<B> {
+        let mut state = agree(Agreement {
+            iss: self.iss,
+            irs: syn_ack.seq,
+            ours: self.ours,
+            peers: Offer::of(syn_ack),
+            // The window of a SYN-ACK is not scaled.
+            window: u32::from(syn_ack.window),
+            rtt: self.attempts.finish(cx.now, cx.config),
+            buffers: self.buffers,
+            shut_down: self.shut_down,
+            cx,
+        });
+        state.rcv.ack_now();
+        state
+    }
+}
+
+impl<B: Buffers> SynReceived<B> {
+    /// RFC 9293 §3.10.7.4, for SYN-RECEIVED.
+    pub(crate) fn on_segment(
+        &mut self,
+        cx: &mut Context<'_, B>,
+        segment: &Segment<'_>,
+        accept_room: bool,
+    ) -> Decision {
+        let flags = segment.flags;
+        let expected = self.irs + 1;
+        if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::RST) {
+            // The peer's SYN once more, or the SYN-ACK of a simultaneous open: ours may have been lost.
+            if segment.seq != self.irs {
+                return self.challenge(cx);
+            }
+            if !flags.contains(TcpFlags::ACK) {
+                self.attempts.due = true;
+                return Decision::OUTPUT;
+            }
+        } else if !segment.seq.within(expected, u32::from(self.ours.window).max(1)) {
+            cx.counters.tcp_out_of_window += 1;
+            return if flags.contains(TcpFlags::RST) { Decision::IGNORE } else { self.challenge(cx) };
+        }
+        if flags.contains(TcpFlags::RST) {
+            // RFC 5961 §3.2: only the exact sequence number resets.
+            return if segment.seq == expected { self.refused() } else { self.challenge(cx) };
+        }
+        if !flags.contains(TcpFlags::ACK) {
+            return Decision::IGNORE;
+        }
+        if segment.ack != self.iss + 1 {
+            return Decision::reset(segment);
+        }
+        if !accept_room {
+            // The peer believes that it is connected; its next segment asks again.
+            cx.counters.tcp_accept_queue_full += 1;
+            return Decision::IGNORE;
+        }
+        let next = Next::Synchronized { listener: self.listener };
+        Decision { next, answer: Answer::Output, ready: Readiness::WRITABLE }
+    }
+
+    fn refused(&self) -> Decision {
+        Decision::closed(self.listener.is_none().then_some(SocketError::Refused))
+    }
+
+    /// RFC 5961 §7: an acknowledgement that a true peer answers, and an attacker does not see. Here our
+    /// SYN-ACK is one.
+    fn challenge(&mut self, cx: &mut Context<'_, B>) -> Decision {
+        cx.counters.tcp_challenge_acks += 1;
+        self.attempts.due = true;
+        Decision::OUTPUT
+    }
+
+    /// The peer has acknowledged our SYN with `ack`; the connection's bytes go to `buffers`.
+    pub(crate) fn into_synchronized(
+        self,
+        cx: &Context<'_, B>,
+        ack: &Segment<'_>,
+        buffers: (B::Send, B::Receive),
+    ) -> Synchronized<B> {
+        let scale = if self.ours.scale.is_some() {
+            self.peers.scale.unwrap_or_default()
+        } else {
+            WindowScale::default()
+        };
+        let window =
+            if ack.flags.contains(TcpFlags::SYN) { u32::from(ack.window) } else { scale.bytes(ack.window) };
+        agree(Agreement {
+            iss: self.iss,
+            irs: self.irs,
+            ours: self.ours,
+            peers: self.peers,
+            window,
+            rtt: self.attempts.finish(cx.now, cx.config),
+            buffers,
+            shut_down: self.shut_down,
+            cx,
+        })
+    }
+}
+
+/// All that a completed handshake hands over to the synchronised state.
+struct Agreement<'a, 'c, B: Buffers> {
+    iss: SeqNumber,
+    irs: SeqNumber,
+    ours: Offer,
+    peers: Offer,
+    window: u32,
+    rtt: RttEstimator,
+    buffers: (B::Send, B::Receive),
+    shut_down: bool,
+    cx: &'a Context<'c, B>,
+}
+
+fn agree<B: Buffers>(agreement: Agreement<'_, '_, B>) -> Synchronized<B> {
+    let Agreement { iss, irs, ours, peers, window, rtt, buffers, shut_down, cx } = agreement;
+    // RFC 7323 §2.2, §3.2: both ends must have offered, or neither uses it.
+    let (our_scale, peer_scale) = ours.scale.zip(peers.scale).unwrap_or_default();
+    let timestamps =
+        ours.timestamps.zip(peers.timestamps).map(|(offset, recent)| Timestamps::new(recent, offset, cx.now));
+    // RFC 9293 §3.7.1: the peer's MSS counts no options, those of every segment come off it.
+    let mss = peers.mss.min(ours.mss).max(MIN_MSS) - timestamps.map_or(0, |_| TIMESTAMPS_LEN);
+    let mut snd = SendSpace::new(iss, window, irs, peer_scale, mss, cx.now);
+    if shut_down {
+        snd.fin = Fin::Queued;
+    }
+    let (send, receive) = buffers;
+    Synchronized {
+        phase: if shut_down { Phase::FinWait1 } else { Phase::Established },
+        detached: false,
+        snd,
+        rcv: ReceiveSpace::new(irs, u32::from(ours.window), our_scale),
+        timestamps,
+        rtt,
+        recovery: Recovery::new(iss),
+        congestion: NewReno::new(initial_window(cx.config.initial_window, u32::from(mss))),
+        timers: Timers::new(),
+        unanswered: 0,
+        push: false,
+        probe: false,
+        last_heard: cx.now,
+        send,
+        receive,
+    }
+}
+
+/// A peer that announces less would have us send headers and nothing else; RFC 791 lets every host take
+/// datagrams of 576 bytes, and RFC 1122 links of 68.
+const MIN_MSS: u16 = 48;

@@ -1,0 +1,76 @@
+//! Numbers that an outsider must not guess: initial sequence numbers, timestamp offsets, source ports.
+
+use core::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use super::FourTuple;
+use super::seq::SeqNumber;
+use crate::time::Instant;
+
+/// A secret that lives as long as the stack, and what is derived from it.
+#[derive(Clone, Debug)]
+pub(crate) struct Secret {
+    key: [u8; 16],
+}
+
+impl Secret {
+    pub(crate) fn new(rng: &mut fastrand::Rng) -> Self {
+        Self { key: rng.u128(..).to_ne_bytes() }
+    }
+
+    /// RFC 6528 §3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), where M counts up every
+    /// 4 microseconds.
+    pub(crate) fn initial_sequence_number(&self, tuple: &FourTuple, now: Instant) -> SeqNumber {
+        let clock = (now.as_micros() / 4) as u32;
+        SeqNumber(clock.wrapping_add(self.hash(0, tuple) as u32))
+    }
+
+    /// Where the timestamps of a connection start (RFC 7323 §7.1), so that they don't tell how long the stack
+    /// has been running.
+    pub(crate) fn timestamp_offset(&self, tuple: &FourTuple) -> u32 {
+        self.hash(1, tuple) as u32
+    }
+
+    /// RFC 6056 §3.3.3: where the search for a free local port begins, for each remote end another place.
+    pub(crate) fn port_offset(&self, tuple: &FourTuple) -> u32 {
+        self.hash(2, &FourTuple { local: tuple.local.with_port(0), ..*tuple }) as u32
+    }
+
+    fn hash(&self, purpose: u8, tuple: &FourTuple) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write_u8(purpose);
+        core::hash::Hash::hash(tuple, &mut hasher);
+        hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::Endpoint;
+    use core::net::{IpAddr, Ipv4Addr};
+
+    fn tuple(port: u16) -> FourTuple {
+        let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+        FourTuple { local: Endpoint::new(address, port), remote: Endpoint::new(address, 80) }
+    }
+
+    #[test]
+    fn the_same_connection_gets_numbers_that_grow_with_the_clock() {
+        let secret = Secret::new(&mut fastrand::Rng::with_seed(1));
+        let first = secret.initial_sequence_number(&tuple(1), Instant::ZERO);
+        let later = secret.initial_sequence_number(&tuple(1), Instant::from_millis(1));
+        assert_eq!(later.since(first), 250);
+    }
+
+    #[test]
+    fn other_connections_and_other_stacks_get_unrelated_numbers() {
+        let secret = Secret::new(&mut fastrand::Rng::with_seed(1));
+        let other = Secret::new(&mut fastrand::Rng::with_seed(2));
+        let isn = secret.initial_sequence_number(&tuple(1), Instant::ZERO);
+        assert_ne!(isn, secret.initial_sequence_number(&tuple(2), Instant::ZERO));
+        assert_ne!(isn, other.initial_sequence_number(&tuple(1), Instant::ZERO));
+        assert_ne!(secret.timestamp_offset(&tuple(1)), isn.0);
+    }
+}

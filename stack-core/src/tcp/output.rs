@@ -1,0 +1,259 @@
+//! What a connection sends next: a [`Plan`] for one segment, or for one that the device cuts into several.
+
+use super::Context;
+use super::congestion::{CongestionControl, initial_window};
+use super::connection::{Connection, State};
+use super::handshake::{SynReceived, SynSent};
+use super::receive::AckDue;
+use super::send::Fin;
+use super::seq::SeqNumber;
+use super::synchronized::Synchronized;
+use super::time_wait::TimeWait;
+use super::timers::Timer;
+use crate::buffers::Buffers;
+use crate::wire::tcp::TcpFlags;
+use crate::wire::tcp_options::TcpOptions;
+
+/// A segment to send. It counts as sent only when the connection is [told so](Connection::sent).
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seq: SeqNumber,
+    /// Zero in a first SYN, which acknowledges nothing.
+    pub(crate) ack: SeqNumber,
+    pub(crate) flags: TcpFlags,
+    pub(crate) window: u16,
+    pub(crate) options: TcpOptions,
+    /// Where the payload begins in the send buffer.
+    pub(crate) offset: u32,
+    /// Payload bytes; more than `mss` where the device cuts segments.
+    pub(crate) len: u32,
+    pub(crate) mss: u16,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Data, a FIN, or both.
+    Stream,
+    /// One byte beyond a closed window, which the peer need not take.
+    WindowProbe,
+    /// Takes no sequence space.
+    Bare,
+}
+
+/// Bytes of the stream, and whether the FIN follows them.
+struct Chunk {
+    seq: SeqNumber,
+    len: u32,
+    fin: bool,
+    kind: Kind,
+}
+
+impl<B: Buffers> Connection<B> {
+    /// The next segment to send, if any, with at most `max_payload` bytes where the device cuts segments.
+    #[inline]
+    pub(crate) fn plan(&mut self, cx: &mut Context<'_, B>, max_payload: u32) -> Option<Plan> {
+        match &mut self.state {
+            State::Synchronized(state) => state.plan(cx, max_payload, self.options.no_delay),
+            State::SynSent(state) => state.plan(cx),
+            State::SynReceived(state) => state.plan(cx),
+            State::TimeWait(state) => state.plan(cx),
+            State::Closed(_) => None,
+        }
+    }
+
+    /// The segment has left.
+    #[inline]
+    pub(crate) fn sent(&mut self, cx: &mut Context<'_, B>, plan: &Plan) {
+        match &mut self.state {
+            State::Synchronized(state) => state.sent(cx, plan),
+            State::SynSent(state) => state.attempts.due = false,
+            State::SynReceived(state) => state.attempts.due = false,
+            State::TimeWait(state) => state.ack_due = false,
+            State::Closed(_) => {}
+        }
+    }
+}
+
+impl<B: Buffers> SynSent<B> {
+    fn plan(&self, cx: &Context<'_, B>) -> Option<Plan> {
+        self.attempts.due.then(|| Plan {
+            flags: TcpFlags::SYN,
+            options: self.ours.options(None, cx.now),
+            ..Plan::bare(self.iss, SeqNumber(0), self.ours.window)
+        })
+    }
+}
+
+impl<B: Buffers> SynReceived<B> {
+    fn plan(&self, cx: &Context<'_, B>) -> Option<Plan> {
+        self.attempts.due.then(|| Plan {
+            flags: TcpFlags::SYN | TcpFlags::ACK,
+            options: self.ours.options(Some(&self.peers), cx.now),
+            ..Plan::bare(self.iss, self.irs + 1, self.ours.window)
+        })
+    }
+}
+
+impl<B: Buffers> TimeWait<B> {
+    fn plan(&self, cx: &Context<'_, B>) -> Option<Plan> {
+        let timestamps = self.timestamps.map(|timestamps| timestamps.stamp(cx.now));
+        self.ack_due.then(|| Plan {
+            options: TcpOptions { timestamps, ..TcpOptions::default() },
+            ..Plan::bare(self.snd_nxt, self.rcv_nxt, self.window)
+        })
+    }
+}
+
+impl Plan {
+    /// An acknowledgement and nothing else.
+    fn bare(seq: SeqNumber, ack: SeqNumber, window: u16) -> Self {
+        Self {
+            seq,
+            ack,
+            flags: TcpFlags::ACK,
+            window,
+            options: TcpOptions::default(),
+            offset: 0,
+            len: 0,
+            mss: 0,
+            kind: Kind::Bare,
+        }
+    }
+}
+
+impl<B: Buffers> Synchronized<B> {
+    #[inline]
+    fn plan(&mut self, cx: &mut Context<'_, B>, max_payload: u32, no_delay: bool) -> Option<Plan> {
+        let queued = cx.buffers.queued(&self.send) as u32;
+        let chunk = self.next_chunk(cx, queued, max_payload, no_delay);
+        let room = cx.buffers.room(&self.receive);
+        let window = self.rcv.announce(room);
+        let timestamps = self.timestamps.map(|timestamps| timestamps.stamp(cx.now));
+        let options = TcpOptions { timestamps, ..TcpOptions::default() };
+        let Some(chunk) = chunk else {
+            if self.probe {
+                // RFC 9293 §3.8.4: an old sequence number makes the peer answer.
+                return Some(Plan { options, ..Plan::bare(self.snd.una - 1, self.rcv.nxt, window) });
+            }
+            // After a timeout `nxt` lies behind what the peer has seen, and it would not take a segment there.
+            return (self.rcv.ack_due() == AckDue::Now)
+                .then(|| Plan { options, ..Plan::bare(self.snd.max, self.rcv.nxt, window) });
+        };
+        let mut flags = TcpFlags::ACK;
+        flags.set(TcpFlags::FIN, chunk.fin);
+        let offset = chunk.seq.since(self.snd.una);
+        flags.set(TcpFlags::PSH, chunk.len > 0 && offset + chunk.len == queued);
+        Some(Plan {
+            seq: chunk.seq,
+            ack: self.rcv.nxt,
+            flags,
+            window,
+            options,
+            offset,
+            len: chunk.len,
+            mss: self.snd.mss,
+            kind: chunk.kind,
+        })
+    }
+
+    /// The next bytes of the stream to send, first or once more.
+    #[inline]
+    fn next_chunk(
+        &mut self,
+        cx: &mut Context<'_, B>,
+        queued: u32,
+        max_payload: u32,
+        no_delay: bool,
+    ) -> Option<Chunk> {
+        let snd = &self.snd;
+        let mss = u32::from(snd.mss);
+        if self.recovery.must_resend() {
+            return self.resend_oldest(cx, queued);
+        }
+        let sent = snd.flight().min(queued);
+        let unsent = queued - sent;
+        // The FIN's own place is counted in `flight` once it was sent.
+        let fin_due = snd.fin == Fin::Queued && snd.flight() <= queued;
+        if unsent == 0 {
+            return fin_due.then_some(Chunk { seq: snd.nxt, len: 0, fin: true, kind: Kind::Stream });
+        }
+        if snd.max == snd.una && cx.now - snd.last_sent > self.rtt.rto(cx.config) {
+            // RFC 5681 §4.1: after a pause the old window says nothing any more.
+            self.congestion.on_idle(initial_window(cx.config.initial_window, mss));
+        }
+        let congestion = self.congestion.window() + self.recovery.limited_transmit(mss);
+        let usable = congestion.min(snd.wnd).saturating_sub(snd.flight());
+        let len = self.worth_sending(usable.min(unsent).min(max_payload.max(mss)), unsent, no_delay);
+        if len > 0 {
+            let fin = fin_due && len == unsent;
+            return Some(Chunk { seq: self.snd.nxt, len, fin, kind: Kind::Stream });
+        }
+        if self.snd.flight() > 0 {
+            return None;
+        }
+        if self.push {
+            let len = self.snd.wnd.clamp(1, unsent.min(mss));
+            return Some(Chunk { seq: self.snd.nxt, len, fin: false, kind: Kind::WindowProbe });
+        }
+        if !self.timers.is_set(Timer::Persist) {
+            self.timers.set(Timer::Persist, cx.now + self.rtt.rto(cx.config));
+        }
+        None
+    }
+
+    /// The oldest segment in flight, and the FIN where it was sent right behind.
+    fn resend_oldest(&self, cx: &mut Context<'_, B>, queued: u32) -> Option<Chunk> {
+        cx.counters.tcp_fast_retransmissions += 1;
+        let snd = &self.snd;
+        let in_flight = snd.max.since(snd.una);
+        let len = queued.min(u32::from(snd.mss)).min(in_flight);
+        let fin = snd.fin == Fin::Queued && len == queued && in_flight > queued;
+        (len > 0 || fin).then_some(Chunk { seq: snd.una, len, fin, kind: Kind::Stream })
+    }
+
+    /// How many of `sendable` bytes are worth a segment, with `unsent` bytes to go (RFC 9293 §3.8.6.2.1
+    /// against silly windows, §3.7.4 for Nagle).
+    #[inline]
+    fn worth_sending(&self, sendable: u32, unsent: u32, no_delay: bool) -> u32 {
+        let snd = &self.snd;
+        let mss = u32::from(snd.mss);
+        let tail = if sendable < mss { sendable } else { sendable % mss };
+        if tail == 0 {
+            return sendable;
+        }
+        let tail_may_leave = if sendable == unsent {
+            // The end of all that is queued: at once, unless Nagle waits for what is in flight. What was sent
+            // before does not wait again.
+            no_delay || snd.flight() == 0 || snd.fin == Fin::Queued || snd.nxt.before(snd.max)
+        } else {
+            tail >= snd.max_wnd / 2
+        };
+        if tail_may_leave { sendable } else { sendable - tail }
+    }
+
+    #[inline]
+    fn sent(&mut self, cx: &mut Context<'_, B>, plan: &Plan) {
+        self.rcv.announced(plan.window);
+        self.timers.clear(Timer::DelayedAck);
+        let fin = u32::from(plan.flags.contains(TcpFlags::FIN));
+        match plan.kind {
+            Kind::Bare => self.probe = false,
+            Kind::WindowProbe => {
+                self.push = false;
+                self.snd.probed(plan.seq + plan.len, cx.now);
+                self.timers.set(Timer::Persist, cx.now + self.rtt.rto(cx.config));
+            }
+            Kind::Stream => {
+                let resent = self.recovery.must_resend();
+                self.recovery.resent();
+                self.push = false;
+                self.snd.sent(plan.seq, plan.len + fin, cx.now);
+                if resent || !self.timers.is_set(Timer::Retransmit) {
+                    // RFC 6298 §5.1.
+                    self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
+                }
+            }
+        }
+    }
+}

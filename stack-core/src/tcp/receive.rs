@@ -1,0 +1,209 @@
+//! The receive sequence space (RFC 9293 §3.3.1): what has arrived, what may come, what to acknowledge.
+
+use super::reassembly::Reassembly;
+use super::seq::{SeqNumber, WindowScale};
+use super::{Context, Segment};
+use crate::buffers::Buffers;
+use crate::wire::tcp::TcpFlags;
+
+/// The receive sequence space of a synchronised connection.
+#[derive(Debug)]
+pub(crate) struct ReceiveSpace {
+    /// RCV.NXT: the next byte that is expected.
+    pub(crate) nxt: SeqNumber,
+    /// The end of the window that the peer knows of. It never moves back.
+    edge: SeqNumber,
+    /// RCV.NXT of the last segment that was sent.
+    last_ack_sent: SeqNumber,
+    reassembly: Reassembly,
+    /// Where the peer's FIN stands, once it has arrived.
+    fin: Option<SeqNumber>,
+    /// The largest segment that the peer has sent, in payload bytes.
+    peer_segment: u16,
+    scale: WindowScale,
+    ack: AckDue,
+}
+
+/// Whether the peer is owed an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AckDue {
+    No,
+    /// When the delayed-acknowledgement timer goes off.
+    Later,
+    Now,
+}
+
+/// What the payload of a segment brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arrived {
+    /// Bytes that became readable.
+    pub(crate) bytes: u32,
+    /// The peer's FIN, with everything before it.
+    pub(crate) fin: bool,
+}
+
+impl ReceiveSpace {
+    /// The space after a SYN at `irs`, to which we announced a window of `wnd` bytes.
+    pub(crate) fn new(irs: SeqNumber, wnd: u32, scale: WindowScale) -> Self {
+        let nxt = irs + 1;
+        Self {
+            nxt,
+            edge: nxt + wnd,
+            last_ack_sent: nxt,
+            reassembly: Reassembly::default(),
+            fin: None,
+            peer_segment: 536,
+            scale,
+            ack: AckDue::No,
+        }
+    }
+
+    /// RCV.WND: the bytes from `nxt` on that the peer may send.
+    #[inline]
+    pub(crate) fn window(&self) -> u32 {
+        self.edge.since(self.nxt)
+    }
+
+    #[inline]
+    pub(crate) fn last_ack_sent(&self) -> SeqNumber {
+        self.last_ack_sent
+    }
+
+    #[inline]
+    pub(crate) fn ack_due(&self) -> AckDue {
+        self.ack
+    }
+
+    pub(crate) fn ack_now(&mut self) {
+        self.ack = AckDue::Now;
+    }
+
+    /// Whether the peer's FIN and everything before it has arrived.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.fin.is_some_and(|fin| fin.before(self.nxt))
+    }
+
+    /// RFC 9293 §3.10.7.4, first: whether any part of a segment lies in the window. A segment that begins at
+    /// `nxt` always counts, so that its acknowledgement is taken while the window is closed.
+    #[inline]
+    pub(crate) fn is_acceptable(&self, segment: &Segment<'_>) -> bool {
+        let (window, len) = (self.window(), segment.len());
+        segment.seq == self.nxt
+            || segment.seq.within(self.nxt, window)
+            || (len > 0 && (segment.seq + (len - 1)).within(self.nxt, window))
+    }
+
+    /// Takes the payload and FIN of an acceptable segment, and decides when to acknowledge them.
+    #[inline]
+    pub(crate) fn accept<B: Buffers>(
+        &mut self,
+        cx: &mut Context<'_, B>,
+        receive: &mut B::Receive,
+        segment: &Segment<'_>,
+    ) -> Arrived {
+        let has_fin = segment.flags.contains(TcpFlags::FIN);
+        if segment.payload.is_empty() && !has_fin {
+            return Arrived::default();
+        }
+        let whole = segment.payload.len() as u32;
+        // What is old, and what is beyond the window, is cut off.
+        let old = if segment.seq.before(self.nxt) { self.nxt.since(segment.seq) } else { 0 };
+        let start = segment.seq + old;
+        let room = self.edge.since(start);
+        let end_of_payload = segment.seq + whole;
+        let fresh = segment.payload.get(old as usize..).unwrap_or(&[]);
+        let fresh = &fresh[..fresh.len().min(room as usize)];
+        let stored = cx.buffers.store(receive, start.since(self.nxt) as usize, fresh) as u32;
+        cx.counters.tcp_bytes_beyond_window += u64::from(whole.saturating_sub(old) - stored);
+        let before = self.nxt;
+        let complete = start + stored == end_of_payload || !end_of_payload.after(start);
+        let in_order = start == self.nxt && self.reassembly.is_empty();
+        let kept = in_order || self.keep_range(cx, start, stored);
+        if kept {
+            self.nxt = if in_order { start + stored } else { self.reassembly.advance(self.nxt) };
+            if has_fin && complete && self.fin.is_none() && !end_of_payload.before(self.nxt) {
+                self.fin = Some(end_of_payload);
+            }
+        }
+        let bytes = self.nxt.since(before);
+        if bytes > 0 {
+            cx.buffers.commit(receive, bytes as usize);
+        }
+        let fin = self.fin == Some(self.nxt);
+        if fin {
+            self.nxt += 1;
+        }
+        self.schedule_ack(segment, bytes, in_order && complete && old == 0 && !has_fin);
+        Arrived { bytes, fin }
+    }
+
+    /// Notes bytes that arrived ahead of others. Bytes that no range is left for are forgotten again: nothing
+    /// shows them, and the peer sends them once more.
+    fn keep_range<B: Buffers>(&mut self, cx: &mut Context<'_, B>, start: SeqNumber, len: u32) -> bool {
+        if len == 0 {
+            return true;
+        }
+        let kept = self.reassembly.insert(start, start + len, cx.limits.out_of_order_ranges);
+        match kept {
+            Ok(()) => cx.counters.tcp_out_of_order += 1,
+            Err(_) => cx.counters.tcp_out_of_order_full += 1,
+        }
+        kept.is_ok()
+    }
+
+    /// RFC 5681 §4.2: at least every second full segment is acknowledged at once, and so is everything
+    /// that is out of order, old, or fills a gap, so that the peer learns of losses quickly.
+    #[inline]
+    fn schedule_ack(&mut self, segment: &Segment<'_>, bytes: u32, smooth: bool) {
+        let per_segment = segment.payload.len() as u32 / segment.joined.max(1);
+        self.peer_segment = self.peer_segment.max(u16::try_from(per_segment).unwrap_or(u16::MAX));
+        let unacknowledged = self.nxt.since(self.last_ack_sent);
+        if !smooth || bytes == 0 || unacknowledged >= 2 * u32::from(self.peer_segment) {
+            self.ack = AckDue::Now;
+        } else if self.ack == AckDue::No {
+            self.ack = AckDue::Later;
+        }
+    }
+
+    /// The window to announce in a segment that is sent now, with `room` bytes free in the receive buffer.
+    #[inline]
+    pub(crate) fn announce(&self, room: usize) -> u16 {
+        let mut window = self.window();
+        let offer = self.offer(room);
+        // RFC 9293 §3.8.6.2.2: no announcement of a window that grew by less than a segment.
+        if offer > window && self.is_worthwhile(offer - window, room) {
+            window = offer;
+        }
+        self.scale.field(window)
+    }
+
+    /// A segment left that acknowledged `nxt` and announced `field`.
+    #[inline]
+    pub(crate) fn announced(&mut self, field: u16) {
+        self.last_ack_sent = self.nxt;
+        self.edge = self.edge.max(self.nxt + self.scale.bytes(field));
+        self.ack = AckDue::No;
+    }
+
+    /// The user has read, and there is `room` now: owes the peer an update where the window has grown enough
+    /// to be worth a segment.
+    pub(crate) fn on_read(&mut self, room: usize) {
+        let grown = self.offer(room).saturating_sub(self.window());
+        // Two segments, as a receiver that acknowledges every other one would tell; or half of the buffer.
+        if grown >= 2 * u32::from(self.peer_segment) && self.is_worthwhile(grown, room)
+            || (grown > 0 && grown as usize >= room / 2)
+        {
+            self.ack = AckDue::Now;
+        }
+    }
+
+    fn is_worthwhile(&self, grown: u32, room: usize) -> bool {
+        grown >= u32::from(self.peer_segment) || grown as usize >= room / 2
+    }
+
+    /// The window for `room` bytes of buffer, as the scaled field can express it.
+    fn offer(&self, room: usize) -> u32 {
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        self.scale.bytes(self.scale.field(room))
+    }
+}

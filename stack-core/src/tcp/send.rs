@@ -1,0 +1,170 @@
+//! The send sequence space (RFC 9293 §3.3.1): what was sent, what was acknowledged, what the peer takes.
+
+use super::Segment;
+use super::seq::{SeqNumber, WindowScale};
+use crate::time::{Duration, Instant};
+use crate::wire::tcp::TcpFlags;
+
+/// The send sequence space of a synchronised connection.
+///
+/// The send buffer's first byte has the sequence number `una`. A FIN follows its last byte.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SendSpace {
+    /// SND.UNA: the oldest byte that is not acknowledged.
+    pub(crate) una: SeqNumber,
+    /// SND.NXT: the next byte to send. A timeout sets it back to `una`.
+    pub(crate) nxt: SeqNumber,
+    /// The end of everything that was ever sent.
+    pub(crate) max: SeqNumber,
+    /// SND.WND: what the peer takes from `una` on, in bytes.
+    pub(crate) wnd: u32,
+    /// The greatest window that the peer ever offered.
+    pub(crate) max_wnd: u32,
+    /// SND.WL1 and SND.WL2: the segment that `wnd` came with.
+    wl1: SeqNumber,
+    wl2: SeqNumber,
+    scale: WindowScale,
+    /// Payload bytes of a full segment, options already deducted.
+    pub(crate) mss: u16,
+    pub(crate) fin: Fin,
+    /// The one segment whose round trip is being timed: its end, and when it was sent.
+    timed: Option<(SeqNumber, Instant)>,
+    /// When something was last sent that takes sequence space.
+    pub(crate) last_sent: Instant,
+}
+
+/// The end of what the user sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fin {
+    /// The user may send more.
+    Open,
+    /// A FIN goes behind the last queued byte.
+    Queued,
+    /// The peer has acknowledged our FIN.
+    Acknowledged,
+}
+
+/// What an acknowledgement covers for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Acknowledged {
+    /// Bytes of the send buffer.
+    pub(crate) bytes: u32,
+    /// The FIN.
+    pub(crate) fin: bool,
+    /// A round trip, where one was timed.
+    pub(crate) rtt: Option<Duration>,
+}
+
+impl SendSpace {
+    /// The space after a handshake in which the peer acknowledged `iss` and offered `wnd` bytes with the
+    /// segment `wl1`.
+    pub(crate) fn new(
+        iss: SeqNumber,
+        wnd: u32,
+        wl1: SeqNumber,
+        scale: WindowScale,
+        mss: u16,
+        now: Instant,
+    ) -> Self {
+        let una = iss + 1;
+        Self {
+            una,
+            nxt: una,
+            max: una,
+            wnd,
+            max_wnd: wnd,
+            wl1,
+            wl2: una,
+            scale,
+            mss,
+            fin: Fin::Open,
+            timed: None,
+            last_sent: now,
+        }
+    }
+
+    /// Places of the sequence space in flight, of those that SND.NXT counts as sent.
+    #[inline]
+    pub(crate) fn flight(&self) -> u32 {
+        self.nxt.since(self.una)
+    }
+
+    /// RFC 5961 §5.2: whether an acknowledgement lies between what was acknowledged a window ago and what
+    /// was sent.
+    #[inline]
+    pub(crate) fn is_acceptable(&self, ack: SeqNumber) -> bool {
+        !ack.after(self.max) && !ack.before(self.una - self.max_wnd)
+    }
+
+    /// RFC 5681 §2: whether a segment is a duplicate acknowledgement.
+    #[inline]
+    pub(crate) fn is_duplicate(&self, segment: &Segment<'_>) -> bool {
+        segment.ack == self.una
+            && self.max != self.una
+            && segment.payload.is_empty()
+            && !segment.flags.intersects(TcpFlags::SYN | TcpFlags::FIN)
+            && self.scale.bytes(segment.window) == self.wnd
+    }
+
+    /// Takes an acknowledgement of more than `una`, with `queued` bytes in the send buffer.
+    #[inline]
+    pub(crate) fn acknowledge(&mut self, ack: SeqNumber, queued: u32, now: Instant) -> Acknowledged {
+        let covered = ack.since(self.una);
+        let bytes = covered.min(queued);
+        let fin = covered > bytes && self.fin == Fin::Queued;
+        if fin {
+            self.fin = Fin::Acknowledged;
+        }
+        self.una = ack;
+        self.nxt = self.nxt.max(ack);
+        let timed = self.timed.filter(|(end, _)| !ack.before(*end));
+        if timed.is_some() {
+            self.timed = None;
+        }
+        Acknowledged { bytes, fin, rtt: timed.map(|(_, sent)| now - sent) }
+    }
+
+    /// RFC 9293 §3.10.7.4: takes the window of a segment that is not older than the one that brought the
+    /// last. Returns whether the window changed.
+    #[inline]
+    pub(crate) fn update_window(&mut self, segment: &Segment<'_>) -> bool {
+        let newer =
+            self.wl1.before(segment.seq) || (self.wl1 == segment.seq && !segment.ack.before(self.wl2));
+        if !newer {
+            return false;
+        }
+        (self.wl1, self.wl2) = (segment.seq, segment.ack);
+        let wnd = self.scale.bytes(segment.window);
+        self.max_wnd = self.max_wnd.max(wnd);
+        core::mem::replace(&mut self.wnd, wnd) != wnd
+    }
+
+    /// Notes that `len` places from `seq` on were sent.
+    #[inline]
+    pub(crate) fn sent(&mut self, seq: SeqNumber, len: u32, now: Instant) {
+        let end = seq + len;
+        // Karn: only what was never sent before is timed, and nothing while something older is resent.
+        if seq == self.max && self.timed.is_none() {
+            self.timed = Some((end, now));
+        } else if seq.before(self.max) {
+            self.timed = None;
+        }
+        if seq == self.nxt {
+            self.nxt = end;
+        }
+        self.max = self.max.max(end);
+        self.last_sent = now;
+    }
+
+    /// Notes a probe that ended at `end`. The peer may have taken it, but need not.
+    pub(crate) fn probed(&mut self, end: SeqNumber, now: Instant) {
+        self.max = self.max.max(end);
+        self.last_sent = now;
+    }
+
+    /// Everything in flight counts as lost.
+    pub(crate) fn rewind(&mut self) {
+        self.nxt = self.una;
+        self.timed = None;
+    }
+}

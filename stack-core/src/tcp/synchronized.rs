@@ -1,0 +1,325 @@
+//! The synchronised states, ESTABLISHED to LAST-ACK: what an arriving segment means (RFC 9293 §3.10.7.4).
+
+use super::congestion::{CongestionControl, NewReno};
+use super::receive::{AckDue, ReceiveSpace};
+use super::recovery::Recovery;
+use super::rtt::RttEstimator;
+use super::send::{Fin, SendSpace};
+use super::time_wait::TimeWait;
+use super::timers::{Timer, Timers};
+use super::timestamps::Timestamps;
+use super::{Answer, Context, Decision, Next, Segment};
+use crate::buffers::Buffers;
+use crate::config::KeepAlive;
+use crate::socket::{Readiness, SocketError};
+use crate::time::Instant;
+use crate::wire::tcp::TcpFlags;
+
+/// A connection whose ends know each other's sequence numbers.
+pub(crate) struct Synchronized<B: Buffers> {
+    pub(crate) phase: Phase,
+    /// The user has closed its handle: data that arrives now meets nobody.
+    pub(crate) detached: bool,
+    pub(crate) snd: SendSpace,
+    pub(crate) rcv: ReceiveSpace,
+    pub(crate) timestamps: Option<Timestamps>,
+    pub(crate) rtt: RttEstimator,
+    pub(crate) recovery: Recovery,
+    pub(crate) congestion: NewReno,
+    pub(crate) timers: Timers,
+    /// Retransmissions, window probes or keep-alives since the peer last answered.
+    pub(crate) unanswered: u8,
+    /// A segment leaves even if it is not worth it: the persist timer went off.
+    pub(crate) push: bool,
+    /// A keep-alive probe leaves.
+    pub(crate) probe: bool,
+    /// When the last segment of the peer arrived.
+    pub(crate) last_heard: Instant,
+    pub(crate) send: B::Send,
+    pub(crate) receive: B::Receive,
+}
+
+/// How far each end has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Established,
+    FinWait1,
+    FinWait2,
+    CloseWait,
+    Closing,
+    LastAck,
+}
+
+impl<B: Buffers> Synchronized<B> {
+    /// What a segment means to this connection.
+    pub(crate) fn on_segment(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Decision {
+        if let Some(decision) = self.refuse(cx, segment) {
+            return decision;
+        }
+        self.last_heard = cx.now;
+        self.unanswered = 0;
+        if let (Some(timestamps), Some(stamps)) = (&mut self.timestamps, segment.options.timestamps) {
+            timestamps.note(stamps.value, segment.seq, self.rcv.last_ack_sent(), cx.now);
+        }
+        let mut ready = self.take_ack(cx, segment);
+        // RFC 1122 §4.2.2.13: data for a user that has closed is answered with a reset.
+        if self.detached && (segment.seq + segment.payload.len() as u32).after(self.rcv.nxt) {
+            cx.counters.tcp_data_after_close += 1;
+            return Decision { next: Next::Closed(None), ..Decision::reset(segment) };
+        }
+        let arrived = self.rcv.accept(cx, &mut self.receive, segment);
+        if arrived.bytes > 0 {
+            ready |= Readiness::READABLE;
+        }
+        if arrived.fin {
+            ready |= Readiness::READABLE | Readiness::READ_CLOSED;
+            self.rcv.ack_now();
+        }
+        if self.rcv.ack_due() == AckDue::Later && !self.timers.is_set(Timer::DelayedAck) {
+            self.timers.set(Timer::DelayedAck, cx.now + cx.config.delayed_ack);
+        }
+        let next = self.advance_phase(cx, arrived.fin);
+        Decision { next, answer: Answer::Output, ready }
+    }
+
+    /// The checks that come before a segment means anything, in the order of RFC 9293 §3.10.7.4. Returns what
+    /// to do with a segment that fails one.
+    #[inline]
+    fn refuse(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Option<Decision> {
+        let flags = segment.flags;
+        let is_reset = flags.contains(TcpFlags::RST);
+        if let (Some(timestamps), Some(stamps)) = (&self.timestamps, segment.options.timestamps)
+            && timestamps.is_outdated(stamps.value, cx.now)
+            && !is_reset
+        {
+            // RFC 7323 §5.3 R1: an acknowledgement, and the segment is dropped.
+            cx.counters.tcp_outdated_timestamp += 1;
+            return Some(self.acknowledge());
+        }
+        if !self.rcv.is_acceptable(segment) {
+            cx.counters.tcp_out_of_window += 1;
+            return Some(if is_reset { Decision::IGNORE } else { self.acknowledge() });
+        }
+        if is_reset {
+            // RFC 5961 §3.2: only the exact sequence number resets, others are challenged.
+            return Some(if segment.seq == self.rcv.nxt { self.reset_by_peer() } else { self.challenge(cx) });
+        }
+        if flags.contains(TcpFlags::SYN) {
+            // RFC 5961 §4.2.
+            return Some(self.challenge(cx));
+        }
+        if !flags.contains(TcpFlags::ACK) {
+            cx.counters.tcp_without_ack += 1;
+            return Some(Decision::IGNORE);
+        }
+        if !self.snd.is_acceptable(segment.ack) {
+            // RFC 5961 §5.2.
+            return Some(self.challenge(cx));
+        }
+        None
+    }
+
+    fn acknowledge(&mut self) -> Decision {
+        self.rcv.ack_now();
+        Decision::OUTPUT
+    }
+
+    /// RFC 5961 §7: an acknowledgement that a true peer answers, and an attacker does not see.
+    fn challenge(&mut self, cx: &mut Context<'_, B>) -> Decision {
+        cx.counters.tcp_challenge_acks += 1;
+        self.acknowledge()
+    }
+
+    /// RFC 9293 §3.10.7.4, second: the peer wants no more of this connection.
+    fn reset_by_peer(&self) -> Decision {
+        match self.phase {
+            Phase::Closing | Phase::LastAck => Decision::closed(None),
+            Phase::Established | Phase::FinWait1 | Phase::FinWait2 | Phase::CloseWait => {
+                Decision::closed(Some(SocketError::Reset))
+            }
+        }
+    }
+
+    /// RFC 9293 §3.10.7.4, fifth: what the segment acknowledges, and the window that it offers.
+    #[inline]
+    fn take_ack(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Readiness {
+        let mss = u32::from(self.snd.mss);
+        let mut ready = Readiness::empty();
+        if segment.ack.after(self.snd.una) {
+            let limited = self.snd.flight() + mss >= self.congestion.window();
+            let queued = cx.buffers.queued(&self.send) as u32;
+            let acknowledged = self.snd.acknowledge(segment.ack, queued, cx.now);
+            if acknowledged.bytes > 0 {
+                cx.buffers.release(&mut self.send, acknowledged.bytes as usize);
+                ready = Readiness::WRITABLE;
+            }
+            match acknowledged.rtt {
+                Some(rtt) => self.rtt.measure(rtt, cx.config),
+                None => self.rtt.end_back_off(),
+            }
+            let flight = self.snd.max.since(self.snd.una);
+            let Self { recovery, congestion, .. } = self;
+            recovery.on_ack(acknowledged.bytes, self.snd.una, flight, limited, congestion, mss);
+            // RFC 6298 §5.2, §5.3.
+            self.timers.clear(Timer::Retransmit);
+            if flight > 0 {
+                self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
+            }
+        } else if self.snd.is_duplicate(segment) {
+            let Self { recovery, congestion, .. } = self;
+            recovery.on_duplicate(self.snd.una, self.snd.max, congestion, mss);
+            cx.counters.tcp_duplicate_acks += 1;
+        }
+        if !segment.ack.before(self.snd.una) && self.snd.update_window(segment) && self.snd.wnd > 0 {
+            self.timers.clear(Timer::Persist);
+        }
+        ready
+    }
+
+    /// The state that follows when our FIN was acknowledged, or when the peer's FIN `arrived`
+    /// (RFC 9293 §3.3.2, figure 5).
+    #[inline]
+    fn advance_phase(&mut self, cx: &Context<'_, B>, arrived: bool) -> Next {
+        if self.snd.fin == Fin::Acknowledged {
+            match self.phase {
+                Phase::FinWait1 => {
+                    self.phase = Phase::FinWait2;
+                    self.bound_fin_wait_2(cx);
+                }
+                Phase::Closing => return Next::TimeWait,
+                Phase::LastAck => return Next::Closed(None),
+                Phase::Established | Phase::FinWait2 | Phase::CloseWait => {}
+            }
+        }
+        if arrived {
+            match self.phase {
+                Phase::Established => self.phase = Phase::CloseWait,
+                Phase::FinWait1 => self.phase = Phase::Closing,
+                Phase::FinWait2 => return Next::TimeWait,
+                Phase::CloseWait | Phase::Closing | Phase::LastAck => {}
+            }
+        }
+        Next::Stay
+    }
+
+    /// Both ends have closed, and we closed first: what is remembered for a while.
+    pub(crate) fn into_time_wait(self, cx: &Context<'_, B>) -> TimeWait<B> {
+        TimeWait {
+            snd_nxt: self.snd.max,
+            rcv_nxt: self.rcv.nxt,
+            window: self.rcv.announce(cx.buffers.room(&self.receive)),
+            timestamps: self.timestamps,
+            ack_due: self.rcv.ack_due() != AckDue::No,
+            ends: cx.now + cx.config.time_wait,
+            buffers: Some((self.send, self.receive)),
+        }
+    }
+
+    /// The user sends nothing after what is queued.
+    pub(crate) fn shut_down(&mut self) {
+        if self.snd.fin != Fin::Open {
+            return;
+        }
+        self.snd.fin = Fin::Queued;
+        match self.phase {
+            Phase::Established => self.phase = Phase::FinWait1,
+            Phase::CloseWait => self.phase = Phase::LastAck,
+            Phase::FinWait1 | Phase::FinWait2 | Phase::Closing | Phase::LastAck => {}
+        }
+    }
+
+    /// The user has closed its handle.
+    pub(crate) fn detach(&mut self, cx: &Context<'_, B>) {
+        self.detached = true;
+        self.shut_down();
+        self.bound_fin_wait_2(cx);
+    }
+
+    /// RFC 9293 §3.6: a user that has closed doesn't wait forever for a peer that never does.
+    fn bound_fin_wait_2(&mut self, cx: &Context<'_, B>) {
+        if self.detached && self.phase == Phase::FinWait2 {
+            self.timers.set(Timer::Idle, cx.now + cx.config.fin_wait_2);
+        }
+    }
+
+    /// Watches the peer with keep-alives, or stops doing so.
+    pub(crate) fn watch(&mut self, keepalive: Option<&KeepAlive>, now: Instant) {
+        match keepalive {
+            Some(keepalive) => self.timers.set(Timer::Idle, now + keepalive.idle),
+            None => self.timers.clear(Timer::Idle),
+        }
+    }
+
+    /// What the timers that are due lead to.
+    pub(crate) fn on_timer(&mut self, cx: &mut Context<'_, B>, keepalive: Option<&KeepAlive>) -> Decision {
+        let mut decision = Decision::IGNORE;
+        while let Some(timer) = self.timers.expire(cx.now) {
+            let led_to = match timer {
+                Timer::Retransmit => self.on_retransmit(cx),
+                Timer::Persist => self.on_persist(cx),
+                Timer::DelayedAck => self.acknowledge(),
+                Timer::Idle => self.on_idle(cx, keepalive),
+            };
+            if matches!(led_to.next, Next::Closed(_)) {
+                return led_to;
+            }
+            if led_to.answer != Answer::Nothing {
+                decision = led_to;
+            }
+        }
+        decision
+    }
+
+    /// RFC 6298 §5.4 to §5.6.
+    fn on_retransmit(&mut self, cx: &mut Context<'_, B>) -> Decision {
+        if self.unanswered >= cx.config.retries {
+            return Decision::closed(Some(SocketError::TimedOut));
+        }
+        self.unanswered += 1;
+        cx.counters.tcp_retransmission_timeouts += 1;
+        let flight = self.snd.max.since(self.snd.una);
+        let first = self.recovery.on_timeout(self.snd.max);
+        self.congestion.on_timeout(flight, first, u32::from(self.snd.mss));
+        self.rtt.back_off();
+        self.snd.rewind();
+        self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
+        Decision::OUTPUT
+    }
+
+    /// RFC 9293 §3.8.6.1. A peer that answers probes keeps the connection, however long its window is closed.
+    fn on_persist(&mut self, cx: &mut Context<'_, B>) -> Decision {
+        if self.unanswered >= cx.config.retries {
+            return Decision::closed(Some(SocketError::TimedOut));
+        }
+        self.unanswered += 1;
+        cx.counters.tcp_window_probes += 1;
+        self.rtt.back_off();
+        self.push = true;
+        Decision::OUTPUT
+    }
+
+    /// The peer was silent, or has not closed in time.
+    fn on_idle(&mut self, cx: &mut Context<'_, B>, keepalive: Option<&KeepAlive>) -> Decision {
+        if self.detached && self.phase == Phase::FinWait2 {
+            return Decision::closed(None);
+        }
+        let Some(keepalive) = keepalive else { return Decision::IGNORE };
+        let silence = cx.now - self.last_heard;
+        if silence < keepalive.idle {
+            self.timers.set(Timer::Idle, self.last_heard + keepalive.idle);
+            return Decision::IGNORE;
+        }
+        self.timers.set(Timer::Idle, cx.now + keepalive.interval);
+        // Retransmissions and window probes watch the peer already.
+        if self.snd.max != self.snd.una || self.timers.is_set(Timer::Persist) {
+            return Decision::IGNORE;
+        }
+        if self.unanswered >= keepalive.probes {
+            return Decision::closed(Some(SocketError::TimedOut));
+        }
+        self.unanswered += 1;
+        cx.counters.tcp_keepalive_probes += 1;
+        self.probe = true;
+        Decision::OUTPUT
+    }
+}

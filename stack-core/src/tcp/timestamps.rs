@@ -1,0 +1,83 @@
+//! Timestamps and protection against wrapped sequence numbers (RFC 7323).
+
+use super::seq::SeqNumber;
+use crate::time::{Duration, Instant};
+use crate::wire;
+
+/// The timestamps of a connection whose ends both send them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timestamps {
+    /// TS.Recent: the peer's timestamp that our segments echo.
+    recent: u32,
+    /// When `recent` was noted, in milliseconds of the stack's clock.
+    noted_at: u32,
+    offset: u32,
+}
+
+impl Timestamps {
+    pub(crate) fn new(recent: u32, offset: u32, now: Instant) -> Self {
+        Self { recent, noted_at: now.as_millis() as u32, offset }
+    }
+
+    /// The option of a segment that is sent now. The timestamp clock ticks once a millisecond.
+    #[inline]
+    pub(crate) fn stamp(&self, now: Instant) -> wire::Timestamps {
+        wire::Timestamps { value: value(self.offset, now), echo: self.recent }
+    }
+
+    /// RFC 7323 §5.3 R1: whether a segment with this TSval is older than what has arrived before it.
+    #[inline]
+    pub(crate) fn is_outdated(&self, tsval: u32, now: Instant) -> bool {
+        // RFC 7323 §5.5: after 24 days of silence TS.Recent itself is too old to compare with.
+        const OUTDATED_AFTER: u32 = Duration::from_hours(24 * 24).as_millis() as u32;
+        is_before(tsval, self.recent) && (now.as_millis() as u32).wrapping_sub(self.noted_at) < OUTDATED_AFTER
+    }
+
+    /// RFC 7323 §4.3: notes TSval of an acceptable segment that begins at or before the last acknowledgement
+    /// that we sent.
+    #[inline]
+    pub(crate) fn note(&mut self, tsval: u32, seq: SeqNumber, last_ack_sent: SeqNumber, now: Instant) {
+        if !is_before(tsval, self.recent) && !seq.after(last_ack_sent) {
+            self.recent = tsval;
+            self.noted_at = now.as_millis() as u32;
+        }
+    }
+
+    /// Whether a SYN with this TSval is certainly younger than the connection (RFC 6191 §2).
+    pub(crate) fn is_younger(&self, tsval: u32) -> bool {
+        is_before(self.recent, tsval)
+    }
+}
+
+/// TSval at `now` of a connection whose timestamps start at `offset`.
+pub(crate) fn value(offset: u32, now: Instant) -> u32 {
+    (now.as_millis() as u32).wrapping_add(offset)
+}
+
+fn is_before(a: u32, b: u32) -> bool {
+    SeqNumber(a).before(SeqNumber(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_timestamps_are_outdated_until_24_days_of_silence_have_passed() {
+        let timestamps = Timestamps::new(1_000, 0, Instant::ZERO);
+        assert!(timestamps.is_outdated(999, Instant::from_millis(5)));
+        assert!(!timestamps.is_outdated(1_000, Instant::from_millis(5)));
+        assert!(!timestamps.is_outdated(999, Instant::ZERO + Duration::from_hours(24 * 24)));
+    }
+
+    #[test]
+    fn only_segments_at_the_left_edge_are_noted() {
+        let mut timestamps = Timestamps::new(10, 0, Instant::ZERO);
+        timestamps.note(20, SeqNumber(101), SeqNumber(100), Instant::ZERO);
+        assert_eq!(timestamps.stamp(Instant::from_millis(7)), wire::Timestamps { value: 7, echo: 10 });
+        timestamps.note(20, SeqNumber(100), SeqNumber(100), Instant::ZERO);
+        assert_eq!(timestamps.stamp(Instant::from_millis(7)), wire::Timestamps { value: 7, echo: 20 });
+        timestamps.note(19, SeqNumber(100), SeqNumber(100), Instant::ZERO);
+        assert_eq!(timestamps.stamp(Instant::from_millis(7)), wire::Timestamps { value: 7, echo: 20 });
+    }
+}
