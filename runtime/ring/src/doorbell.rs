@@ -14,7 +14,7 @@ use crate::sync::{AtomicU32, CacheLine, Ordering, fence};
 /// Whoever can write to a doorbell can keep its sleeper asleep. Those who do not trust each other need one each;
 /// the sleeper then announces on all of them. All-zero bytes are a doorbell whose sleeper is awake.
 ///
-/// ```
+/// ```no_run
 /// use netlane_ring::Doorbell;
 ///
 /// let doorbell = Doorbell::new();
@@ -35,6 +35,10 @@ use crate::sync::{AtomicU32, CacheLine, Ordering, fence};
 #[derive(Debug, Default)]
 pub struct Doorbell {
     /// [`PARKED`](Self::PARKED) from the announcement until the first waker takes it or the sleeper is back.
+    ///
+    /// It changes by swaps alone, each of which directly follows the one whose value it returns. The sleeper's
+    /// could be plain stores by the memory model, but loom leaves the order of plain stores open in more cases than
+    /// the model does, and would report lost wake-ups that cannot be.
     state: CacheLine<AtomicU32>,
 }
 
@@ -55,7 +59,7 @@ impl Doorbell {
     /// Announces that the caller, the only one to sleep here, will park. It must look at everything that it could
     /// be woken for after this, and before it [sleeps](Parked::sleep).
     pub fn announce(&self) -> Parked<'_> {
-        self.state.store(Self::PARKED, Ordering::Relaxed);
+        self.state.swap(Self::PARKED, Ordering::Relaxed);
         // The announcement comes before the last look. The fence in `must_wake` is its counterpart.
         fence(Ordering::SeqCst);
         Parked { doorbell: self }
@@ -94,7 +98,7 @@ impl Parked<'_> {
 
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
-        self.doorbell.state.store(Doorbell::AWAKE, Ordering::Relaxed);
+        self.doorbell.state.swap(Doorbell::AWAKE, Ordering::Relaxed);
     }
 }
 

@@ -62,8 +62,10 @@
 //!   times.
 //! - Messages are copied word by word with relaxed atomics, and any bytes are a message. The receiver decides what
 //!   the values in it mean, from its own copy.
-//! - Bytes of streams are copied as plain memory. If another process writes to them at the same moment, the copy
-//!   holds any bytes. No reference to them is ever made.
+//! - Bytes of streams are copied as plain memory, and no reference to them is ever made. If another process writes to
+//!   them at the same moment, the copy holds any bytes. So it does if another process has set back or forward the
+//!   counters between two ends in this process. Either is a data race by the letter of the language, which has no
+//!   bulk copy that would not be; no process can keep the other from it.
 //!
 //! Two dangers remain with the caller. A file that shrinks under its mapping raises SIGBUS: seal a memfd with
 //! `F_SEAL_SHRINK` before sharing it. And a side that sends without end takes as much time as it is given: bound the
@@ -72,7 +74,7 @@
 //! # How it is tested
 //!
 //! Against models with random operations and counters about to wrap, against garbage in every shared word, under
-//! miri, and exhaustively with loom:
+//! miri, and with loom, which runs small programs in every order of their threads:
 //!
 //! ```text
 //! cargo +nightly miri test -p netlane-ring

@@ -25,7 +25,7 @@ impl<T: Copy + Send + FromBytes + IntoBytes + Immutable> Message for T {}
 /// A ring that the other side has scribbled on delivers wrong messages or none, and that is all it does. Such a
 /// side can also offer messages without end, so take a bounded number of them at a time.
 ///
-/// ```
+/// ```no_run
 /// use std::alloc::{alloc_zeroed, dealloc};
 /// use std::ptr::NonNull;
 /// use netlane_ring::MessageRing;

@@ -308,7 +308,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::AttachProducer),
         1 => Just(Step::AttachConsumer),
     ];
-    prop::collection::vec(step, 0..100)
+    prop::collection::vec(step, 0..if cfg!(miri) { 12 } else { 100 })
 }
 
 /// What a byte ring is: committed bytes in order, and bytes beyond them with gaps.
@@ -388,7 +388,7 @@ fn take(ring: &mut Fixture, model: &mut Model, step: Step) -> Result<(), TestCas
 
 fn few_under_miri() -> ProptestConfig {
     // Miri's isolation leaves no file to remember failures in.
-    let cases = if cfg!(miri) { 8 } else { 512 };
+    let cases = if cfg!(miri) { 4 } else { 512 };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 

@@ -235,12 +235,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::Pop),
         1 => Just(Step::Attach),
     ];
-    prop::collection::vec(step, 0..100)
+    prop::collection::vec(step, 0..if cfg!(miri) { 12 } else { 100 })
 }
 
 fn few_under_miri() -> ProptestConfig {
     // Miri's isolation leaves no file to remember failures in.
-    let cases = if cfg!(miri) { 8 } else { 512 };
+    let cases = if cfg!(miri) { 4 } else { 512 };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
