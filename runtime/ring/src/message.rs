@@ -204,7 +204,9 @@ impl<T: Message> MessageRing<T> {
     ///
     /// # Errors
     ///
-    /// [`Full`] gives the message back: try again when a consumer has taken one.
+    /// [`Full`] gives the message back: try again when a consumer has taken one. The ring is also full while a consumer
+    /// is still copying the message out of the slot that comes next, even if others have emptied the rest; so a
+    /// free list must expect it too.
     pub fn push(&self, message: T) -> Result<(), Full<T>> {
         let Some(position) = self.claim(&self.header().tail, FREE) else {
             return Err(Full(message));
@@ -259,7 +261,7 @@ impl<T: Message> MessageRing<T> {
     }
 
     fn header(&self) -> &Header {
-        // SAFETY: the memory is valid as whoever made the handle has promised; a header is nothing but atomics.
+        // SAFETY: the memory is valid as whoever made the handle has promised; a header is atomics and cells.
         unsafe { self.header.as_ref() }
     }
 

@@ -71,6 +71,23 @@ fn messages_come_out_in_order_until_the_ring_is_empty() {
 }
 
 #[test]
+fn a_slot_that_is_still_read_keeps_the_ring_full() {
+    let ring = Fixture::<u32>::new(2);
+    for message in [1, 2] {
+        ring.push(message).expect("room");
+    }
+    // A consumer that has claimed the first message, and is still copying it.
+    let claimed = ring.claim(&ring.header().head, FILLED);
+    assert_eq!(claimed, Some(0));
+    assert_eq!(ring.pop(), Some(2));
+    assert_eq!(ring.push(3), Err(Full(3)));
+    // It is done.
+    ring.slot(0).0.store(2, Ordering::Release);
+    assert_eq!(ring.push(3), Ok(()));
+    assert_eq!(ring.pop(), Some(3));
+}
+
+#[test]
 fn a_message_without_bytes_still_counts() {
     let ring = Fixture::<()>::new(2);
     assert_eq!((ring.push(()), ring.push(()), ring.push(())), (Ok(()), Ok(()), Err(Full(()))));
