@@ -7,12 +7,14 @@
 //! two, where an end that parked is woken up through an eventfd, and one that didn't is left alone.
 
 mod bell;
+mod parked;
 
 use crate::inspect::InspectBuf;
 use crate::pool::{Frame, Pool, PooledBuf};
 use crate::wait::Waitable;
-use bell::{Bell, Call};
+use bell::Bell;
 use netlane_packet_io::{BURST, Batch, Caps, LinkDown, PacketIo, RxChecksum, RxOffload, TxOffload};
+use parked::Call;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;

@@ -1,44 +1,28 @@
 //! How one end of a link in memory wakes the other one up.
 
+use super::parked::{Call, Parked};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ThreadId};
 
-/// Why the bell rings. A parked end hears the calls up to the one that it waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Call {
-    /// Frames have arrived, or the link was closed.
-    Frames = 1,
-    /// Buffers came back, or the ring has room again.
-    Room = 2,
-}
-
 /// One end's bell: that end listens, and the other one rings it.
-///
-/// No ringing is lost. The listener parks and then looks at the rings once more, and the ringer changes the rings
-/// and then looks whether the listener is parked. A sequentially consistent fence stands between the two steps on
-/// either side, so that one of them at least sees what the other did.
 #[derive(Debug)]
 pub(super) struct Bell {
     eventfd: OwnedFd,
-    /// [`AWAKE`], or the [`Call`] that the parked listener waits for.
-    parked: AtomicU8,
+    parked: Parked,
     closed: AtomicBool,
     opened_by: OnceLock<ThreadId>,
 }
-
-const AWAKE: u8 = 0;
 
 impl Bell {
     pub(super) fn new() -> io::Result<Self> {
         let eventfd = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         Ok(Self {
             eventfd,
-            parked: AtomicU8::new(AWAKE),
+            parked: Parked::new(),
             closed: AtomicBool::new(false),
             opened_by: OnceLock::new(),
         })
@@ -61,27 +45,24 @@ impl Bell {
 
     /// The listener: from here on, ring for `call`. It looks at the rings once more before it sleeps.
     pub(super) fn park(&self, call: Call) {
-        self.parked.store(call as u8, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        self.parked.park(call);
     }
 
     /// The listener: it parked and did not sleep after all.
     pub(super) fn stay_awake(&self) {
-        self.parked.store(AWAKE, Ordering::Relaxed);
+        self.parked.unpark();
     }
 
     /// The listener: it slept, and hears no bell any more.
     pub(super) fn wake(&self) {
-        self.stay_awake();
+        self.parked.unpark();
         // With nothing to read, it woke up for another reason.
         let _ = rustix::io::read(&self.eventfd, &mut [0; 8]);
     }
 
     /// The other end: wakes the listener up if it is parked and waits for this. To be called after the rings changed.
     pub(super) fn ring(&self, call: Call) {
-        fence(Ordering::SeqCst);
-        let heard = self.parked.load(Ordering::Relaxed) >= call as u8;
-        if heard && self.parked.swap(AWAKE, Ordering::Relaxed) != AWAKE {
+        if self.parked.must_wake(call) {
             // It can only fail when the counter is full, and then the listener is being woken up already.
             let _ = rustix::io::write(&self.eventfd, &1_u64.to_ne_bytes());
         }

@@ -171,16 +171,21 @@ pub(crate) fn receive(io: &mut impl PacketIo, numbers: &mut Vec<u32>) -> usize {
 
 /// Parks as a lane does. Panics when nothing happens for longer than anything could take.
 pub(crate) fn park(io: &mut impl Waitable) {
-    if !io.arm() {
-        return;
+    if io.arm() {
+        let due = io.due_in();
+        let woken = is_readable(io, due.unwrap_or(PATIENCE));
+        io.disarm();
+        assert!(woken || due.is_some(), "nobody woke this end up");
     }
-    let patience = io.due_in().unwrap_or(PATIENCE);
-    let fd = io.poll_fd().expect("a lane with buffers can wait");
-    let interest = if io.wants_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-    let timeout = Timespec::try_from(patience).expect("a short time");
-    let ready = poll(&mut [PollFd::from_borrowed_fd(fd, interest)], Some(&timeout)).expect("poll");
-    io.disarm();
-    assert!(ready > 0 || patience < PATIENCE, "nobody woke this end up");
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Whether something happens within a time.
+pub(crate) fn is_readable(io: &impl Waitable, within: Duration) -> bool {
+    let fd = io.poll_fd().expect("a lane with buffers can wait");
+    let interest = if io.wants_write() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+    let timeout = Timespec::try_from(within).expect("a short time");
+    poll(&mut [PollFd::from_borrowed_fd(fd, interest)], Some(&timeout)).expect("poll") > 0
+}
+
+/// Longer than anything could take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! Two ends in one process.
 
-use crate::contract::{self, Pooled, fill, number_of, park};
+use crate::contract::{self, PATIENCE, Pooled, fill, is_readable, number_of, park};
 use netlane_backends::inspect::InspectBuf;
 use netlane_backends::memory::{Memory, MemoryConfig, MemoryPort, pair};
 use netlane_backends::wait::Waitable;
@@ -8,7 +8,9 @@ use netlane_packet_io::{
     Batch, IpVersion, LinkDown, PacketBuf, PacketIo, RxChecksum, RxOffload, Segmentation, TxChecksum,
     TxOffload,
 };
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 const SMALL: MemoryConfig = MemoryConfig {
     mtu: 1500,
@@ -113,6 +115,42 @@ fn buffers_outlive_the_end_that_lent_them() {
     let buf = contract::frame(&mut a, 3);
     drop((a, b));
     assert_eq!(number_of(buf.bytes()), 3);
+}
+
+#[test]
+fn end_that_parks_gives_back_what_it_owes() {
+    let (mut a, mut b) = open(&MemoryConfig { pool: 2, ..SMALL });
+    let mut batch = (0..2).map(|number| contract::frame(&mut a, number)).collect();
+    a.tx_burst(&mut batch).expect("the link is up");
+    assert_eq!(contract::receive(&mut b, &mut Vec::new()), 2);
+    assert!(a.alloc().is_none(), "both buffers lie at the other end");
+    assert!(b.arm());
+    assert!(!a.arm(), "a lane that waited for buffers has some now");
+    assert!(a.alloc().is_some());
+}
+
+#[test]
+fn woken_end_may_sleep_again() {
+    let (a, b) = pair(&SMALL).expect("two eventfds");
+    let (done, until_done) = mpsc::channel::<()>();
+    let mut io = a.open();
+    assert!(io.arm());
+    let sender = thread::spawn(move || {
+        let mut io = b.open();
+        let mut batch = Batch::from_iter([contract::frame(&mut io, 1)]);
+        io.tx_burst(&mut batch).expect("the link is up");
+        until_done.recv()
+    });
+    assert!(is_readable(&io, PATIENCE), "the frame wakes this end up");
+    io.disarm();
+    assert_eq!(contract::receive(&mut io, &mut Vec::new()), 1);
+    assert!(io.arm() && !is_readable(&io, Duration::ZERO));
+    drop(done);
+    assert!(
+        sender.join().expect("the sender ends well").is_err(),
+        "nothing was ever sent through the channel"
+    );
+    assert!(is_readable(&io, PATIENCE), "the end of the link wakes this end up");
 }
 
 /// Both ends park whenever there is nothing to do, so that a single lost wake-up ends the test.
