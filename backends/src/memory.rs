@@ -67,10 +67,9 @@ const MAX_OFFLOADED_FRAME: usize = 65535 + 18;
 /// # Errors
 /// When the system refuses the two eventfds through which the ends wake each other up.
 pub fn pair(config: &MemoryConfig) -> io::Result<(MemoryPort, MemoryPort)> {
-    let bells = [Arc::new(Bell::new()?), Arc::new(Bell::new()?)];
+    let (bell_a, bell_b) = (Arc::new(Bell::new()?), Arc::new(Bell::new()?));
     let (frames_ab, frames_ba) = (RingBuffer::new(config.queue), RingBuffer::new(config.queue));
     let (empties_ab, empties_ba) = (RingBuffer::new(config.pool), RingBuffer::new(config.pool));
-    let [bell_a, bell_b] = bells;
     let a = Side {
         frames: Rings { out: frames_ab.0, inward: frames_ba.1 },
         empties: Rings { out: empties_ab.0, inward: empties_ba.1 },
@@ -114,6 +113,9 @@ impl MemoryPort {
 }
 
 /// One end of a link in memory.
+///
+/// It shall send buffers that it lent itself, or received: a frame that is sent moves to the other end, so one from
+/// another device's pool would be lost to that pool.
 #[derive(Debug)]
 pub struct Memory {
     caps: Caps,

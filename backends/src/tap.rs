@@ -49,7 +49,7 @@ pub struct TapConfig {
     /// The Ethernet address of the *stack's* end. The kernel gives its own end another one. It should be a locally
     /// administered unicast address (the first byte's low bits are `10`), and unlike any other on the network.
     pub mac: [u8; 6],
-    /// The most packet buffers of each queue.
+    /// The most packet buffers of each queue, made when they are first needed. With `offload`, each has 64 KiB.
     pub frames: usize,
 }
 
