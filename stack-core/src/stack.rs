@@ -55,7 +55,6 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     tcp: TcpConfig,
     limits: Limits,
     link: Link<I>,
-    rx: Batch<I::Buf>,
     sockets: Sockets<B>,
     counters: Counters,
     /// Neighbours that answered, for the stacks of other queues.
@@ -100,7 +99,6 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         Self {
             now: Instant::ZERO,
             link: Link::new(io, interface, neighbors),
-            rx: Batch::new(),
             sockets: Sockets::new(buffers, &limits, rng.u64(..)),
             counters: Counters::default(),
             learnt: ArrayVec::new(),
@@ -172,16 +170,14 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     fn receive(&mut self) -> Result<bool, LinkDown> {
         let mut received = false;
         for _ in 0..BURSTS_PER_TURN {
-            let mut burst = core::mem::take(&mut self.rx);
+            let mut burst = Batch::<I::Buf>::new();
             let outcome = self.link.io.rx_burst(&mut burst);
-            received |= !burst.is_empty();
-            let full = burst.is_full();
-            for frame in burst.drain(..) {
-                self.receive_frame(&frame);
+            for frame in &burst {
+                self.receive_frame(frame);
             }
-            self.rx = burst;
+            received |= !burst.is_empty();
             outcome?;
-            if !full {
+            if !burst.is_full() {
                 break;
             }
         }

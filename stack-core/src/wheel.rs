@@ -77,6 +77,9 @@ impl TimerWheel {
                 self.cancel(due);
                 return Some(due);
             }
+            if now <= self.position {
+                return None;
+            }
             match self.next_list() {
                 Some(next) if next.begin <= now => self.enter(next),
                 _ => {

@@ -20,7 +20,7 @@ struct Arguments {
     /// Bytes of a bulk transfer, in MiB.
     #[arg(long, default_value_t = 512)]
     mebibytes: u64,
-    /// Round trips, and tenfold the short connections, of a round.
+    /// Round trips of a round; of short connections it has a twentieth.
     #[arg(long, default_value_t = 200_000)]
     count: u64,
     /// Established connections that nobody uses.
@@ -99,7 +99,7 @@ fn measure<S: Subject>(workload: Workload, arguments: &Arguments) -> Duration {
             subject.bulk(arguments.mebibytes << 20);
         }
         Workload::RoundTrips => subject.round_trips(arguments.count),
-        Workload::ShortConnections => subject.short_connections(arguments.count / 10),
+        Workload::ShortConnections => subject.short_connections(arguments.count / 20),
     }
     start.elapsed()
 }
@@ -130,7 +130,7 @@ fn figure(workload: Workload, time: Duration, arguments: &Arguments) -> String {
             format!("{:.1} Gbit/s", (arguments.mebibytes << 20) as f64 * 8.0 / nanos)
         }
         Workload::RoundTrips => format!("{:.0} ns per {MESSAGE} B", nanos / arguments.count as f64),
-        Workload::ShortConnections => format!("{:.0} ns each", nanos / (arguments.count / 10) as f64),
+        Workload::ShortConnections => format!("{:.0} ns each", nanos / (arguments.count / 20) as f64),
     }
 }
 

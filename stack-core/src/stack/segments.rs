@@ -214,21 +214,19 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                     outcome = Ok(Sent::Everything);
                     break;
                 }
-                Err(NotSent::Busy) => {
-                    outcome = Err(Stalled);
+                Err(stalled) => {
+                    outcome = Err(stalled);
                     break;
                 }
-                // To the connection, what cannot be sent is lost on its way: timers repeat it or give up.
-                Err(NotSent::NoRoute | NotSent::TooLarge) => {}
             }
         }
         self.sockets.arm(id);
         outcome
     }
 
-    /// Sends one segment of a connection; `false` if there is none to send.
+    /// Sends one segment of a connection, if it has any. Returns whether there may be another one.
     #[inline]
-    fn send_next_segment(&mut self, id: SocketId) -> Result<bool, NotSent> {
+    fn send_next_segment(&mut self, id: SocketId) -> Result<bool, Stalled> {
         let Some(socket) = self.sockets.table.get_mut(id) else { return Ok(false) };
         let Kind::Connection(connection) = &mut socket.kind else { return Ok(false) };
         let max_payload = self.link.segmentation_limit(MAX_HEADERS).unwrap_or(0) as u32;
@@ -253,11 +251,12 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             let segment_size = if segmented { plan.mss } else { 0 };
             finish(slot, header_len, segment_size, offload)
         });
-        if sent != Err(NotSent::Busy) {
-            self.counters.tcp_segments_sent += 1;
-            connection.sent(&mut context!(self, id), &plan);
+        if sent == Err(NotSent::Busy) {
+            return Err(Stalled);
         }
-        sent.map(|()| true)
+        // To the connection, what cannot be sent is lost on its way: timers repeat it or give up.
+        self.counters.tcp_segments_sent += 1;
+        Ok(connection.sent(&mut context!(self, id), &plan))
     }
 
     /// Sends a reset between these ends.

@@ -62,16 +62,20 @@ impl<B: Buffers> Connection<B> {
         }
     }
 
-    /// The segment has left.
+    /// The segment has left. Returns whether there may be another one.
     #[inline]
-    pub(crate) fn sent(&mut self, cx: &mut Context<'_, B>, plan: &Plan) {
+    pub(crate) fn sent(&mut self, cx: &mut Context<'_, B>, plan: &Plan) -> bool {
         match &mut self.state {
-            State::Synchronized(state) => state.sent(cx, plan),
+            State::Synchronized(state) => {
+                state.sent(cx, plan);
+                return state.has_output(cx.buffers);
+            }
             State::SynSent(state) => state.attempts.due = false,
             State::SynReceived(state) => state.attempts.due = false,
             State::TimeWait(state) => state.ack_due = false,
             State::Closed(_) => {}
         }
+        false
     }
 }
 
@@ -123,6 +127,16 @@ impl Plan {
 }
 
 impl<B: Buffers> Synchronized<B> {
+    /// Whether there may be a segment to send: what the windows, Nagle and timers say is left to the plan.
+    #[inline]
+    pub(crate) fn has_output(&self, buffers: &B) -> bool {
+        let after_stream = u32::from(self.snd.fin == Fin::Queued);
+        self.rcv.ack_due() == AckDue::Now
+            || self.snd.flight() < buffers.queued(&self.send) as u32 + after_stream
+            || self.recovery.must_resend()
+            || self.probe
+    }
+
     #[inline]
     fn plan(&mut self, cx: &mut Context<'_, B>, max_payload: u32, no_delay: bool) -> Option<Plan> {
         let queued = cx.buffers.queued(&self.send) as u32;

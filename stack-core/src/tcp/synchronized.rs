@@ -79,7 +79,8 @@ impl<B: Buffers> Synchronized<B> {
             self.timers.set(Timer::DelayedAck, cx.now + cx.config.delayed_ack);
         }
         let next = self.advance_phase(cx, arrived.fin);
-        Decision { next, answer: Answer::Output, ready }
+        let answer = if self.has_output(cx.buffers) { Answer::Output } else { Answer::Nothing };
+        Decision { next, answer, ready }
     }
 
     /// The checks that come before a segment means anything, in the order of RFC 9293 §3.10.7.4. Returns what
