@@ -1,0 +1,75 @@
+//! What a card does to frames on their way out: fills in checksums, and cuts super-frames into segments.
+
+use netlane_core::wire::{
+    EthernetRepr, Ipv4Packet, Ipv4Repr, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, TcpSegment, checksum,
+    tcp,
+};
+use netlane_packet_io::{PacketBuf, RxChecksum, RxOffload, Segmentation, TxChecksum};
+
+use crate::device::SimFrame;
+
+/// The frames that go onto the link for one that the stack has sent. A super-frame remains whole where the receiver
+/// `takes_super_frames`.
+pub(crate) fn onto_wire(mut frame: SimFrame, takes_super_frames: bool) -> Vec<SimFrame> {
+    let offload = frame.tx_offload();
+    match (offload.segmentation, offload.checksum) {
+        (Some(segmentation), _) if takes_super_frames => {
+            frame.set_rx_offload(RxOffload {
+                checksum: RxChecksum::Good,
+                segment_size: segmentation.segment_size,
+            });
+            vec![frame]
+        }
+        (Some(segmentation), _) => cut(frame.bytes(), segmentation),
+        (None, Some(place)) => {
+            fill_checksum(frame.bytes_mut(), place);
+            vec![frame]
+        }
+        (None, None) => vec![frame],
+    }
+}
+
+/// The sum of the pseudo-header stands in the checksum's place already.
+fn fill_checksum(frame: &mut [u8], place: TxChecksum) {
+    let start = usize::from(place.start);
+    let at = start + usize::from(place.offset);
+    // RFC 768: UDP sends a checksum of zero as its complement. For TCP both mean the same.
+    let sum = match checksum::sum(&frame[start..]).finish() {
+        0 => 0xffff,
+        sum => sum,
+    };
+    frame[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+fn cut(frame: &[u8], segmentation: Segmentation) -> Vec<SimFrame> {
+    let (_, ip_at) = EthernetRepr::parse(frame).expect("the stack sends Ethernet");
+    let packet = Ipv4Packet::parse(&frame[ip_at..]).expect("the stack cuts IPv4");
+    let segment = TcpSegment::parse(packet.payload).expect("the stack cuts TCP");
+    let options = TcpOptions::parse(segment.options).expect("the stack's own options");
+    let tcp_len = segment.header_len();
+    let headers_len = ip_at + packet.header_len + tcp_len;
+    assert_eq!(headers_len, usize::from(segmentation.header_len), "the headers end where the stack says");
+    let size = usize::from(segmentation.segment_size);
+    let count = segment.payload.len().div_ceil(size);
+    let piece = |(n, payload): (usize, &[u8])| {
+        let mut out = frame[..headers_len].to_vec();
+        out.extend_from_slice(payload);
+        let repr = Ipv4Repr {
+            ident: packet.repr.ident.wrapping_add(n as u16),
+            payload_len: (tcp_len + payload.len()) as u16,
+            ..packet.repr
+        };
+        repr.emit(&mut out[ip_at..]);
+        let mut flags = segment.header.flags;
+        if n + 1 < count {
+            flags.remove(TcpFlags::FIN | TcpFlags::PSH);
+        }
+        let seq = segment.header.seq.wrapping_add((n * size) as u32);
+        let bytes = &mut out[ip_at + packet.header_len..];
+        TcpHeader { seq, flags, ..segment.header }.emit(&options, bytes);
+        let pseudo = Sum::pseudo_v4(repr.src, repr.dst, Protocol::TCP, bytes.len());
+        tcp::fill_checksum(bytes, pseudo);
+        SimFrame::loose(&out)
+    };
+    segment.payload.chunks(size).enumerate().map(piece).collect()
+}
