@@ -31,9 +31,21 @@ pub struct MemoryConfig {
     pub queue: usize,
     /// The most frames that each end makes.
     pub pool: usize,
-    /// Whether the ends offer checksum and segmentation offload. Frames of up to 64 KiB then cross in one piece
-    /// and without checksums, and are received as if good segments had been joined.
-    pub offloads: bool,
+    /// What the ends offer to do for the stack.
+    pub offload: Offload,
+}
+
+/// What the ends of a link in memory offer to do for the stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offload {
+    /// Nothing: frames are as they would be on a wire.
+    #[default]
+    None,
+    /// To leave TCP and UDP checksums out: what crosses memory needs none, and arrives as verified.
+    Checksum,
+    /// That, and to take frames of up to 64 KiB, which cross in one piece and arrive as if good segments had
+    /// been joined.
+    Segmentation,
 }
 
 impl Default for MemoryConfig {
@@ -43,7 +55,7 @@ impl Default for MemoryConfig {
             macs: [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]],
             queue: 1024,
             pool: 2048,
-            offloads: false,
+            offload: Offload::None,
         }
     }
 }
@@ -51,11 +63,14 @@ impl Default for MemoryConfig {
 impl MemoryConfig {
     fn caps(&self, mac: [u8; 6]) -> Caps {
         let plain = Caps::plain(mac, self.mtu);
-        if !self.offloads {
-            return plain;
+        match self.offload {
+            Offload::None => plain,
+            Offload::Checksum => Caps { tx_checksum: true, ..plain },
+            Offload::Segmentation => {
+                let max_frame = plain.max_frame.max(MAX_OFFLOADED_FRAME);
+                Caps { tx_checksum: true, tso_v4: true, tso_v6: true, max_frame, ..plain }
+            }
         }
-        let max_frame = plain.max_frame.max(MAX_OFFLOADED_FRAME);
-        Caps { tx_checksum: true, tso_v4: true, tso_v6: true, max_frame, ..plain }
     }
 }
 

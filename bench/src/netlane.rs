@@ -2,19 +2,18 @@
 
 use std::net::SocketAddr;
 
-use netlane_backends::memory::{self, Memory, MemoryConfig};
+use netlane_backends::memory::{self, Memory, MemoryConfig, Offload};
 use netlane_core::{
     Duration, HeapBuffers, Instant, InterfaceConfig, Limits, RecvError, SocketId, Stack, StackConfig,
     TcpConfig,
 };
-use netlane_packet_io::{Batch, Caps, LinkDown, PacketIo};
 
 use crate::{Conditions, MESSAGE, PIECE, PORT, Subject};
 
 /// Two netlane stacks.
 pub struct Netlane {
-    client: Stack<NoSegmentation, HeapBuffers>,
-    server: Stack<NoSegmentation, HeapBuffers>,
+    client: Stack<Memory, HeapBuffers>,
+    server: Stack<Memory, HeapBuffers>,
     listener: SocketId,
     now: Instant,
     /// The connection that bulk transfers and round trips use, as each end names it.
@@ -22,44 +21,11 @@ pub struct Netlane {
     piece: Vec<u8>,
 }
 
-/// A device that leaves cutting segments to the stack, so that each frame is at most an MTU long.
-struct NoSegmentation {
-    memory: Memory,
-    caps: Caps,
-}
-
-impl NoSegmentation {
-    fn new(memory: Memory) -> Self {
-        let caps = Caps { tso_v4: false, tso_v6: false, ..memory.caps().clone() };
-        Self { memory, caps }
-    }
-}
-
-impl PacketIo for NoSegmentation {
-    type Buf = <Memory as PacketIo>::Buf;
-
-    fn caps(&self) -> &Caps {
-        &self.caps
-    }
-
-    fn rx_burst(&mut self, out: &mut Batch<Self::Buf>) -> Result<(), LinkDown> {
-        self.memory.rx_burst(out)
-    }
-
-    fn alloc(&mut self) -> Option<Self::Buf> {
-        self.memory.alloc()
-    }
-
-    fn tx_burst(&mut self, batch: &mut Batch<Self::Buf>) -> Result<(), LinkDown> {
-        self.memory.tx_burst(batch)
-    }
-}
-
 /// How far the clock moves with each step.
 const STEP: Duration = Duration::from_micros(1);
 
 impl Netlane {
-    fn stack(memory: Memory, address: &str, conditions: Conditions) -> Stack<NoSegmentation, HeapBuffers> {
+    fn stack(memory: Memory, address: &str, conditions: Conditions) -> Stack<Memory, HeapBuffers> {
         let interface = InterfaceConfig {
             addresses: vec![address.parse().expect("a valid address")],
             ..InterfaceConfig::default()
@@ -71,7 +37,7 @@ impl Netlane {
             ..TcpConfig::default()
         };
         let limits = Limits { sockets: 4_000_000, accept_queue: 65_536, ..Limits::default() };
-        Stack::new(NoSegmentation::new(memory), HeapBuffers::new(), StackConfig { interface, limits, tcp }, 1)
+        Stack::new(memory, HeapBuffers::new(), StackConfig { interface, limits, tcp }, 1)
     }
 
     fn step(&mut self) {
@@ -120,8 +86,8 @@ impl Netlane {
 
 impl Subject for Netlane {
     fn new(conditions: Conditions, idle: usize) -> Self {
-        let config =
-            MemoryConfig { mtu: conditions.mtu, offloads: !conditions.checksums, ..MemoryConfig::default() };
+        let offload = if conditions.checksums { Offload::None } else { Offload::Checksum };
+        let config = MemoryConfig { mtu: conditions.mtu, offload, ..MemoryConfig::default() };
         let (a, b) = memory::pair(&config).expect("eventfds");
         let client = Self::stack(a.open(), "10.0.0.1/8", conditions);
         let mut server = Self::stack(b.open(), "10.0.0.2/8", conditions);

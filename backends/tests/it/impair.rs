@@ -2,7 +2,7 @@
 
 use crate::contract::{self, Pooled, frame, number_of};
 use netlane_backends::inspect::InspectBuf;
-use netlane_backends::memory::{Memory, MemoryConfig, pair};
+use netlane_backends::memory::{Memory, MemoryConfig, Offload, pair};
 use netlane_backends::wait::Waitable;
 use netlane_backends::wrap::impair::{Impair, ImpairConfig, Impairment, LinkStats};
 use netlane_packet_io::{Batch, Caps, LinkDown, PacketBuf, PacketIo, RxChecksum, TxChecksum, TxOffload};
@@ -32,20 +32,21 @@ impl Clock {
 /// A link in memory whose first end is impaired.
 fn link(
     config: ImpairConfig,
-    offloads: bool,
+    offload: Offload,
     clock: &Clock,
 ) -> (Impair<Memory, impl Fn() -> u64 + use<>>, Memory) {
     let (a, b) =
-        pair(&MemoryConfig { queue: 256, pool: 512, offloads, ..MemoryConfig::default() }).expect("eventfds");
+        pair(&MemoryConfig { queue: 256, pool: 512, offload, ..MemoryConfig::default() }).expect("eventfds");
     (Impair::new(a.open(), config, clock.reading()), b.open())
 }
 
 #[test]
 fn perfect_link_keeps_the_contract() {
     let clock = Clock::default();
-    let (mut a, _b) = link(ImpairConfig::default(), false, &clock);
+    let (mut a, _b) = link(ImpairConfig::default(), Offload::None, &clock);
     contract::exhausted_pool_lends_again_what_comes_back(&mut a, 512);
-    let (mut a, mut b) = link(ImpairConfig { max_held: 32, ..ImpairConfig::default() }, false, &clock);
+    let (mut a, mut b) =
+        link(ImpairConfig { max_held: 32, ..ImpairConfig::default() }, Offload::None, &clock);
     contract::buffers_grow_both_ways_and_come_back_clean(&mut a);
     contract::frames_arrive_whole_and_in_order(&mut b, &mut a);
     contract::refused_frames_stay_with_the_caller(&mut a, &mut b);
@@ -56,7 +57,7 @@ fn perfect_link_keeps_the_contract() {
 
 #[test]
 fn offloads_are_hidden() {
-    let (a, _b) = link(ImpairConfig::default(), true, &Clock::default());
+    let (a, _b) = link(ImpairConfig::default(), Offload::Segmentation, &Clock::default());
     assert!(a.get_ref().caps().tso_v4);
     assert_eq!(*a.caps(), Caps::plain(MemoryConfig::default().macs[0], 1500));
 }
@@ -66,7 +67,7 @@ fn delayed_frames_leave_and_arrive_when_they_are_due_and_the_lane_wakes_for_them
     let delay = |millis| Impairment { delay: Duration::from_millis(millis), ..Impairment::default() };
     let clock = Clock::default();
     let (mut a, mut b) =
-        link(ImpairConfig { rx: delay(30), tx: delay(20), ..ImpairConfig::default() }, false, &clock);
+        link(ImpairConfig { rx: delay(30), tx: delay(20), ..ImpairConfig::default() }, Offload::None, &clock);
     let mut batch = Batch::from_iter([frame(&mut a, 1)]);
     a.tx_burst(&mut batch).expect("the link is up");
     let mut batch = Batch::from_iter([frame(&mut b, 2)]);
@@ -105,7 +106,7 @@ fn bad_run(seed: u64) -> (Vec<u32>, Vec<u32>) {
     };
     let config = ImpairConfig { rx: bad.clone(), tx: bad, seed, ..ImpairConfig::default() };
     let clock = Clock::default();
-    let (mut a, mut b) = link(config, false, &clock);
+    let (mut a, mut b) = link(config, Offload::None, &clock);
     let (mut at_a, mut at_b) = (Vec::new(), Vec::new());
     for number in 0..2100 {
         if number < 2000 {
@@ -147,7 +148,8 @@ fn bad_link_does_the_same_with_the_same_seed_and_leaks_nothing() {
 fn damage_to_a_frame_without_checksum_can_be_seen() {
     let rx = Impairment { corruption: 1.0, ..Impairment::default() };
     let clock = Clock::default();
-    let (mut a, mut b) = link(ImpairConfig { rx, seed: SEED, ..ImpairConfig::default() }, true, &clock);
+    let (mut a, mut b) =
+        link(ImpairConfig { rx, seed: SEED, ..ImpairConfig::default() }, Offload::Segmentation, &clock);
     let mut damaged = 0;
     for _ in 0..200 {
         let mut buf = b.alloc().expect("a buffer");
@@ -172,7 +174,7 @@ fn link_that_holds_all_it_may_refuses_what_is_sent_and_loses_what_is_received() 
     let delay = Impairment { delay: Duration::from_secs(1), ..Impairment::default() };
     let clock = Clock::default();
     let config = ImpairConfig { rx: delay.clone(), tx: delay, seed: SEED, max_held: 10 };
-    let (mut a, mut b) = link(config, false, &clock);
+    let (mut a, mut b) = link(config, Offload::None, &clock);
     let mut sent: Batch<_> = (0..15).map(|number| frame(&mut a, number)).collect();
     a.tx_burst(&mut sent).expect("the link is up");
     assert_eq!(sent.iter().map(|buf| number_of(buf.bytes())).collect::<Vec<_>>(), [10, 11, 12, 13, 14]);
@@ -193,7 +195,7 @@ fn link_that_holds_all_it_may_refuses_what_is_sent_and_loses_what_is_received() 
 fn what_arrived_before_the_link_went_down_is_still_delivered() {
     let rx = Impairment { delay: Duration::from_secs(1), ..Impairment::default() };
     let clock = Clock::default();
-    let (mut a, mut b) = link(ImpairConfig { rx, ..ImpairConfig::default() }, false, &clock);
+    let (mut a, mut b) = link(ImpairConfig { rx, ..ImpairConfig::default() }, Offload::None, &clock);
     let mut batch = Batch::from_iter([frame(&mut b, 1)]);
     b.tx_burst(&mut batch).expect("the link is up");
     let mut received = Vec::new();

@@ -2,7 +2,7 @@
 
 use crate::contract::{self, PATIENCE, Pooled, fill, is_readable, number_of, park};
 use netlane_backends::inspect::InspectBuf;
-use netlane_backends::memory::{Memory, MemoryConfig, MemoryPort, pair};
+use netlane_backends::memory::{Memory, MemoryConfig, MemoryPort, Offload, pair};
 use netlane_backends::wait::Waitable;
 use netlane_packet_io::{
     Batch, IpVersion, LinkDown, PacketBuf, PacketIo, RxChecksum, RxOffload, Segmentation, TxChecksum,
@@ -17,7 +17,7 @@ const SMALL: MemoryConfig = MemoryConfig {
     macs: [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]],
     queue: 256,
     pool: 512,
-    offloads: false,
+    offload: Offload::None,
 };
 
 fn open(config: &MemoryConfig) -> (Memory, Memory) {
@@ -27,8 +27,8 @@ fn open(config: &MemoryConfig) -> (Memory, Memory) {
 
 #[test]
 fn keeps_the_contract_on_one_thread() {
-    for offloads in [false, true] {
-        let config = MemoryConfig { offloads, ..SMALL };
+    for offload in [Offload::None, Offload::Checksum, Offload::Segmentation] {
+        let config = MemoryConfig { offload, ..SMALL };
         let (mut a, mut b) = open(&config);
         contract::buffers_grow_both_ways_and_come_back_clean(&mut a);
         contract::frames_arrive_whole_and_in_order(&mut a, &mut b);
@@ -52,7 +52,7 @@ fn each_end_has_its_own_address() {
     let (a, b) = open(&SMALL);
     assert_eq!([a.caps().mac, b.caps().mac], SMALL.macs);
     assert_eq!((a.caps().mtu, a.caps().tx_checksum, a.caps().tso_v4), (1500, false, false));
-    let (a, _) = open(&MemoryConfig { offloads: true, ..SMALL });
+    let (a, _) = open(&MemoryConfig { offload: Offload::Segmentation, ..SMALL });
     assert_eq!(
         (a.caps().mtu, a.caps().tx_checksum, a.caps().tso_v4, a.caps().tso_v6),
         (1500, true, true, true)
@@ -62,7 +62,7 @@ fn each_end_has_its_own_address() {
 
 #[test]
 fn offloaded_frame_crosses_in_one_piece_and_counts_as_joined() {
-    let (mut a, mut b) = open(&MemoryConfig { offloads: true, ..SMALL });
+    let (mut a, mut b) = open(&MemoryConfig { offload: Offload::Segmentation, ..SMALL });
     let checksum = TxChecksum { start: 34, offset: 16 };
     let segmentation = Segmentation { ip: IpVersion::V4, header_len: 54, segment_size: 1460 };
     let mut buf = a.alloc().expect("a buffer");
@@ -78,7 +78,7 @@ fn offloaded_frame_crosses_in_one_piece_and_counts_as_joined() {
 
 #[test]
 fn frame_with_its_checksum_filled_in_is_left_to_the_receiver_to_verify() {
-    let (mut a, mut b) = open(&MemoryConfig { offloads: true, ..SMALL });
+    let (mut a, mut b) = open(&MemoryConfig { offload: Offload::Segmentation, ..SMALL });
     let mut batch = Batch::from_iter([contract::frame(&mut a, 1)]);
     a.tx_burst(&mut batch).expect("the link is up");
     b.rx_burst(&mut batch).expect("the link is up");

@@ -4,7 +4,7 @@ use crate::contract::{self, frame};
 use crate::peer::Peer;
 use crate::tap::{config, exchange_super_frames, kernel_socket, tap_test};
 use netlane_backends::inspect::InspectBuf;
-use netlane_backends::memory::{Memory, MemoryConfig, pair};
+use netlane_backends::memory::{Memory, MemoryConfig, Offload, pair};
 use netlane_backends::wait::Waitable;
 use netlane_backends::wrap::pcap::{Capture, CaptureConfig, CaptureStats, Pcap};
 use netlane_packet_io::{Batch, PacketBuf, PacketIo, TxChecksum, TxOffload};
@@ -67,8 +67,8 @@ impl Write for File {
 const QUEUE: usize = 256;
 
 /// A link in memory whose first end is captured.
-fn link(file: &File, config: &CaptureConfig, offloads: bool) -> (Pcap<Memory>, Memory) {
-    let (a, b) = pair(&MemoryConfig { queue: QUEUE, pool: 512, offloads, ..MemoryConfig::default() })
+fn link(file: &File, config: &CaptureConfig, offload: Offload) -> (Pcap<Memory>, Memory) {
+    let (a, b) = pair(&MemoryConfig { queue: QUEUE, pool: 512, offload, ..MemoryConfig::default() })
         .expect("eventfds");
     let mut now = Duration::from_secs(1_700_000_000);
     let clock = move || {
@@ -86,7 +86,7 @@ fn send(from: &mut impl PacketIo, numbers: std::ops::Range<u32>) {
 
 #[test]
 fn captured_link_keeps_the_contract() {
-    let (mut a, mut b) = link(&File::new(), &CaptureConfig::default(), false);
+    let (mut a, mut b) = link(&File::new(), &CaptureConfig::default(), Offload::None);
     contract::buffers_grow_both_ways_and_come_back_clean(&mut a);
     contract::frames_arrive_whole_and_in_order(&mut a, &mut b);
     contract::frames_arrive_whole_and_in_order(&mut b, &mut a);
@@ -98,7 +98,7 @@ fn frames_are_captured_both_ways_with_time_and_direction() {
     let file = File::new();
     let config =
         CaptureConfig { interface: "lane0".into(), description: "a test".into(), ..CaptureConfig::default() };
-    let (mut a, mut b) = link(&file, &config, false);
+    let (mut a, mut b) = link(&file, &config, Offload::None);
     send(&mut a, 0..3);
     send(&mut b, 3..5);
     contract::receive(&mut a, &mut Vec::new());
@@ -128,7 +128,7 @@ fn frames_are_captured_both_ways_with_time_and_direction() {
 #[test]
 fn refused_frames_are_captured_once_they_are_sent() {
     let file = File::new();
-    let (mut a, mut b) = link(&file, &CaptureConfig::default(), false);
+    let (mut a, mut b) = link(&file, &CaptureConfig::default(), Offload::None);
     contract::refused_frames_stay_with_the_caller(&mut a, &mut b);
     a.arm();
     let numbers: Vec<_> = file.read().1.iter().map(|packet| contract::number_of(&packet.data)).collect();
@@ -140,7 +140,7 @@ fn refused_frames_are_captured_once_they_are_sent() {
 fn missing_checksum_is_filled_in_in_the_copy_alone() {
     for captured_end_sends in [true, false] {
         let file = File::new();
-        let (mut a, mut b) = link(&file, &CaptureConfig::default(), true);
+        let (mut a, mut b) = link(&file, &CaptureConfig::default(), Offload::Segmentation);
         let (datagram, filled) = ([1, 2, 3, 4, 0, 0], [1, 2, 3, 4, 0xfb, 0xf9]);
         let checksum = TxChecksum { start: 0, offset: 4 };
         let offload = TxOffload { checksum: Some(checksum), segmentation: None };
@@ -162,7 +162,8 @@ fn missing_checksum_is_filled_in_in_the_copy_alone() {
 #[test]
 fn long_frames_are_cut_at_the_snap_length() {
     let file = File::new();
-    let (mut a, _b) = link(&file, &CaptureConfig { snap_len: Some(64), ..CaptureConfig::default() }, true);
+    let (mut a, _b) =
+        link(&file, &CaptureConfig { snap_len: Some(64), ..CaptureConfig::default() }, Offload::Segmentation);
     let mut buf = a.alloc().expect("a buffer");
     buf.append(3000).expect("tailroom").fill(9);
     let checksum = Some(TxChecksum { start: 34, offset: 16 });
@@ -180,7 +181,7 @@ fn long_frames_are_cut_at_the_snap_length() {
 fn file_grows_to_its_limit_and_no_further() {
     let file = File::new();
     let (mut a, mut b) =
-        link(&file, &CaptureConfig { max_bytes: Some(1000), ..CaptureConfig::default() }, false);
+        link(&file, &CaptureConfig { max_bytes: Some(1000), ..CaptureConfig::default() }, Offload::None);
     for _ in 0..10 {
         send(&mut a, 0..2);
         assert_eq!(contract::receive(&mut b, &mut Vec::new()), 2, "the traffic goes on");
@@ -195,7 +196,7 @@ fn file_grows_to_its_limit_and_no_further() {
 #[test]
 fn file_that_cannot_be_written_disturbs_no_traffic() {
     let file = File { room: 2000, ..File::new() };
-    let (mut a, mut b) = link(&file, &CaptureConfig::default(), false);
+    let (mut a, mut b) = link(&file, &CaptureConfig::default(), Offload::None);
     let mut received = Vec::new();
     for burst in 0..100 {
         send(&mut a, burst * 10..burst * 10 + 10);
