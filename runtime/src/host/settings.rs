@@ -1,0 +1,164 @@
+//! What a configuration means to the parts that a host is made of.
+
+use std::io;
+use std::net::IpAddr;
+
+use netlane_backends::tap::TapConfig;
+use netlane_backends::wrap::impair::{ImpairConfig, Impairment, Rate};
+use netlane_config::{Config, Impair, MacAddress, TapBackend};
+use netlane_core::{InterfaceConfig, KeepAlive, Limits, MacAddr, Route, StackConfig, TcpConfig, VlanId};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::lane::LaneConfig;
+use crate::shared::Shape;
+
+/// Jobs that may wait for a lane. With their ring's sequence numbers they take 64 KiB, which stay in the cache.
+const JOBS: usize = 1024;
+
+/// How the lane number `index` is run.
+pub(super) fn lane(config: &Config, seed: u64, index: usize, shape: &Shape) -> LaneConfig {
+    LaneConfig {
+        stack: stack(config, shape),
+        seed: for_lane(seed, index),
+        spin: config.lanes.spin,
+        busy_poll: config.lanes.busy_poll,
+        // The lanes' sockets share their memory.
+        memory: config.limits.memory.saturating_mul(shape.lanes),
+    }
+}
+
+/// The memory that the lanes share with their client.
+pub(super) fn shape(config: &Config, lanes: usize) -> Shape {
+    // Half a ring holds at least two segments, so that a window that is worth telling of always fits.
+    let least = 4 * usize::from(config.interface.mtu);
+    let ring = |bytes: usize| bytes.max(least).next_power_of_two();
+    Shape {
+        lanes,
+        slots: config.limits.sockets,
+        jobs: JOBS,
+        send: ring(config.tcp.send_buffer),
+        receive: ring(config.tcp.receive_buffer),
+        datagrams: ring(config.limits.udp_queue),
+    }
+}
+
+fn stack(config: &Config, shape: &Shape) -> StackConfig {
+    let Config { interface, routes, neighbors, limits, tcp, .. } = config;
+    StackConfig {
+        interface: InterfaceConfig {
+            mac: interface.mac.map(|MacAddress(mac)| MacAddr(mac)),
+            vlan: interface.vlan.and_then(VlanId::new),
+            addresses: interface.addresses.clone(),
+            routes: routes.iter().map(|route| Route { to: route.to, via: route.via }).collect(),
+            neighbors: neighbors.iter().map(|one| (one.address, MacAddr(one.mac.0))).collect(),
+        },
+        limits: Limits {
+            sockets: limits.sockets,
+            syn_queue: limits.syn_queue,
+            accept_queue: limits.accept_queue,
+            out_of_order_ranges: limits.out_of_order_ranges,
+            neighbors: limits.neighbors,
+            neighbor_queue: limits.neighbor_queue,
+            errors_per_second: limits.errors_per_second,
+        },
+        tcp: TcpConfig {
+            mss: tcp.mss,
+            window_scaling: tcp.window_scaling,
+            timestamps: tcp.timestamps,
+            nagle: tcp.nagle,
+            delayed_ack: tcp.delayed_ack,
+            rto_initial: tcp.rto_initial,
+            rto_min: tcp.rto_min,
+            rto_max: tcp.rto_max,
+            syn_retries: tcp.syn_retries,
+            retries: tcp.retries,
+            keepalive: tcp.keepalive.map(|keepalive| KeepAlive {
+                idle: keepalive.idle,
+                interval: keepalive.interval,
+                probes: keepalive.probes,
+            }),
+            time_wait: tcp.time_wait,
+            fin_wait_2: tcp.fin_wait_2,
+            // The rings are what there is.
+            send_buffer: shape.send,
+            receive_buffer: shape.receive,
+            initial_window: tcp.initial_window,
+        },
+    }
+}
+
+/// The TAP device with a queue for each lane.
+pub(super) fn tap(config: &Config, device: &TapBackend, queues: usize) -> TapConfig {
+    TapConfig {
+        name: device.name.clone(),
+        queues,
+        // An impaired link hides offloads from the stack, and cannot keep the device from joining frames.
+        offload: device.offload && config.impair.is_none(),
+        udp_segmentation: false,
+        mtu: usize::from(config.interface.mtu),
+        mac: mac(config),
+        frames: config.limits.packet_buffers,
+    }
+}
+
+/// The stack's Ethernet address: the configured one, or else a locally administered one that follows from the first
+/// IP address, which no other station on the link has either.
+pub(super) fn mac(config: &Config) -> [u8; 6] {
+    if let Some(MacAddress(mac)) = config.interface.mac {
+        return mac;
+    }
+    let [a, b, c, d] = match config.interface.addresses.first().map(|net| net.addr()) {
+        Some(IpAddr::V4(v4)) => v4.octets(),
+        Some(IpAddr::V6(v6)) => (v6.to_bits() as u32).to_be_bytes(),
+        None => [0, 0, 0, 1],
+    };
+    [0x02, 0x00, a, b, c, d]
+}
+
+/// How bad the link of the lane number `index` is.
+pub(super) fn impair(config: &Config, impair: &Impair, seed: u64, index: usize) -> ImpairConfig {
+    ImpairConfig {
+        rx: impairment(&impair.inbound),
+        tx: impairment(&impair.outbound),
+        seed: for_lane(impair.seed.unwrap_or(seed), index),
+        // What the link holds is missing from the pool: some must be left for what is sent and received.
+        max_held: config.limits.packet_buffers / 4,
+    }
+}
+
+fn impairment(impairment: &netlane_config::Impairment) -> Impairment {
+    let netlane_config::Impairment {
+        loss,
+        duplicate,
+        reorder,
+        reorder_delay,
+        corrupt,
+        delay,
+        jitter,
+        rate,
+        queue,
+    } = *impairment;
+    Impairment {
+        loss: loss.get(),
+        duplication: duplicate.get(),
+        reordering: reorder.get(),
+        reorder_delay,
+        corruption: corrupt.get(),
+        delay,
+        jitter,
+        rate: rate.map(|rate| Rate { bits_per_second: rate.get(), queue_bytes: queue }),
+    }
+}
+
+/// A seed that nobody can guess.
+pub(super) fn random_seed() -> io::Result<u64> {
+    let mut seed = [0; 8];
+    getrandom(&mut seed, GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(seed))
+}
+
+/// A seed of its own for each lane.
+fn for_lane(seed: u64, index: usize) -> u64 {
+    // The golden ratio's fraction: no two lanes' seeds lie close to each other.
+    seed.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}

@@ -1,0 +1,219 @@
+//! What clients ask of a lane: fixed-size messages of plain data.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use netlane_core::KeepAlive;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// A [`Request`] for one slot, as it travels through a job ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable)]
+pub(crate) struct Job {
+    kind: u32,
+    pub(crate) slot: u32,
+    wake: u32,
+    value: u32,
+    words: [u64; 5],
+}
+
+// A message of 56 bytes fills a cache line together with its slot's sequence number.
+const _: () = assert!(size_of::<Job>() == 56);
+
+/// What a client asks a lane to do with one of its slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Look at the slot's rings: something was written, or read where the lane wanted to know.
+    Look,
+    /// Begin to connect.
+    Connect { local: Option<SocketAddr>, remote: SocketAddr },
+    /// Listen. Like all sockets that have a part on each lane, it wakes those who wait at the slot `wake`.
+    Listen { local: SocketAddr, backlog: u32, wake: u32 },
+    /// Take UDP datagrams.
+    BindUdp { local: SocketAddr, wake: u32 },
+    /// Take ICMP echo replies to the identifier that stands in the port's place.
+    BindEcho { local: SocketAddr, wake: u32 },
+    /// Take datagrams from this peer only, or from all.
+    ConnectUdp { peer: Option<SocketAddr> },
+    /// Send a FIN behind what is queued.
+    Shutdown,
+    /// Reset the connection. The client keeps the slot.
+    Abort,
+    /// The client has no use for the slot any more.
+    Close,
+    /// Send small segments at once, or not.
+    NoDelay(bool),
+    /// Probe a silent peer, or not.
+    KeepAlive(Option<KeepAlive>),
+    /// Answer in the lane's report, under this number.
+    Ask { question: Question, ticket: u32 },
+}
+
+/// What a client wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// The TCP state of the slot's socket.
+    State,
+    /// What the lane has counted.
+    Counters,
+}
+
+impl Request {
+    pub(crate) fn into_job(self, slot: u32) -> Job {
+        let job = |kind, wake, value, words| Job { kind, slot, wake, value, words };
+        let none = [0; 5];
+        match self {
+            Self::Look => job(LOOK, 0, 0, none),
+            Self::Connect { local, remote } => job(CONNECT, 0, 0, Ends::to_words(local, Some(remote))),
+            Self::Listen { local, backlog, wake } => {
+                job(LISTEN, wake, backlog, Ends::to_words(Some(local), None))
+            }
+            Self::BindUdp { local, wake } => job(BIND_UDP, wake, 0, Ends::to_words(Some(local), None)),
+            Self::BindEcho { local, wake } => job(BIND_ECHO, wake, 0, Ends::to_words(Some(local), None)),
+            Self::ConnectUdp { peer } => job(CONNECT_UDP, 0, 0, Ends::to_words(None, peer)),
+            Self::Shutdown => job(SHUTDOWN, 0, 0, none),
+            Self::Abort => job(ABORT, 0, 0, none),
+            Self::Close => job(CLOSE, 0, 0, none),
+            Self::NoDelay(on) => job(NO_DELAY, 0, u32::from(on), none),
+            Self::KeepAlive(None) => job(NO_KEEP_ALIVE, 0, 0, none),
+            Self::KeepAlive(Some(KeepAlive { idle, interval, probes })) => {
+                let words = [nanos(idle), nanos(interval), 0, 0, 0];
+                job(KEEP_ALIVE, 0, u32::from(probes), words)
+            }
+            Self::Ask { question: Question::State, ticket } => job(ASK_STATE, 0, ticket, none),
+            Self::Ask { question: Question::Counters, ticket } => job(ASK_COUNTERS, 0, ticket, none),
+        }
+    }
+}
+
+impl Job {
+    /// The request, or `None` where there is no such.
+    pub(crate) fn request(&self) -> Option<Request> {
+        let Self { kind, slot: _, wake, value, words } = *self;
+        let ends = Ends::from_words(words);
+        Some(match kind {
+            LOOK => Request::Look,
+            CONNECT => Request::Connect { local: ends.local, remote: ends.remote? },
+            LISTEN => Request::Listen { local: ends.local?, backlog: value, wake },
+            BIND_UDP => Request::BindUdp { local: ends.local?, wake },
+            BIND_ECHO => Request::BindEcho { local: ends.local?, wake },
+            CONNECT_UDP => Request::ConnectUdp { peer: ends.remote },
+            SHUTDOWN => Request::Shutdown,
+            ABORT => Request::Abort,
+            CLOSE => Request::Close,
+            NO_DELAY => Request::NoDelay(value != 0),
+            NO_KEEP_ALIVE => Request::KeepAlive(None),
+            KEEP_ALIVE => Request::KeepAlive(Some(KeepAlive {
+                idle: Duration::from_nanos(words[0]),
+                interval: Duration::from_nanos(words[1]),
+                probes: u8::try_from(value).ok()?,
+            })),
+            ASK_STATE => Request::Ask { question: Question::State, ticket: value },
+            ASK_COUNTERS => Request::Ask { question: Question::Counters, ticket: value },
+            _ => return None,
+        })
+    }
+}
+
+const LOOK: u32 = 0;
+const CONNECT: u32 = 1;
+const LISTEN: u32 = 2;
+const BIND_UDP: u32 = 3;
+const BIND_ECHO: u32 = 4;
+const CONNECT_UDP: u32 = 5;
+const SHUTDOWN: u32 = 6;
+const ABORT: u32 = 7;
+const CLOSE: u32 = 8;
+const NO_DELAY: u32 = 9;
+const NO_KEEP_ALIVE: u32 = 10;
+const KEEP_ALIVE: u32 = 11;
+const ASK_STATE: u32 = 12;
+const ASK_COUNTERS: u32 = 13;
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The two ends of a socket, as far as they are known, and how they are written in five words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) remote: Option<SocketAddr>,
+}
+
+impl Ends {
+    /// Two words for each address, and one for both ports and IP versions. A version of 0 means that there is none.
+    pub(crate) fn to_words(local: Option<SocketAddr>, remote: Option<SocketAddr>) -> [u64; 5] {
+        let ([a, b], c) = address_words(local);
+        let ([d, e], f) = address_words(remote);
+        [a, b, d, e, u64::from(c) << 32 | u64::from(f)]
+    }
+
+    pub(crate) fn from_words([a, b, c, d, ports]: [u64; 5]) -> Self {
+        Self { local: address([a, b], (ports >> 32) as u32), remote: address([c, d], ports as u32) }
+    }
+}
+
+fn address_words(address: Option<SocketAddr>) -> ([u64; 2], u32) {
+    let Some(address) = address else { return ([0; 2], 0) };
+    let (bits, version) = match address.ip() {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()), 4),
+        IpAddr::V6(v6) => (v6.to_bits(), 6),
+    };
+    ([(bits >> 64) as u64, bits as u64], version << 16 | u32::from(address.port()))
+}
+
+fn address([high, low]: [u64; 2], port: u32) -> Option<SocketAddr> {
+    let bits = u128::from(high) << 64 | u128::from(low);
+    let ip = match port >> 16 {
+        4 => IpAddr::V4(Ipv4Addr::from_bits(bits as u32)),
+        6 => IpAddr::V6(Ipv6Addr::from_bits(bits)),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port as u16))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn any(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn a_request_arrives_as_it_was_sent() {
+        let keepalive =
+            KeepAlive { idle: Duration::from_secs(7_200), interval: Duration::from_millis(1), probes: 9 };
+        for request in [
+            Request::Look,
+            Request::Connect { local: None, remote: any("10.0.0.1:80") },
+            Request::Connect { local: Some(any("[fe80::1]:0")), remote: any("[2001:db8::1]:65535") },
+            Request::Listen { local: any("0.0.0.0:80"), backlog: 128, wake: 7 },
+            Request::BindUdp { local: any("10.0.0.1:53"), wake: 1 },
+            Request::BindEcho { local: any("0.0.0.0:0"), wake: 2 },
+            Request::ConnectUdp { peer: None },
+            Request::ConnectUdp { peer: Some(any("10.0.0.1:53")) },
+            Request::Shutdown,
+            Request::Abort,
+            Request::Close,
+            Request::NoDelay(true),
+            Request::NoDelay(false),
+            Request::KeepAlive(None),
+            Request::KeepAlive(Some(keepalive)),
+            Request::Ask { question: Question::State, ticket: 3 },
+            Request::Ask { question: Question::Counters, ticket: u32::MAX },
+        ] {
+            let job = request.into_job(5);
+            assert_eq!((job.slot, job.request()), (5, Some(request)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        let garbage = Job { kind: 99, ..Request::Look.into_job(0) };
+        assert_eq!(garbage.request(), None);
+        let nowhere = Job { kind: CONNECT, ..Request::Look.into_job(0) };
+        assert_eq!(nowhere.request(), None, "a connection needs a peer");
+    }
+}
