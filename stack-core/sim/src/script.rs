@@ -474,8 +474,7 @@ impl Heard {
         if packet.repr.protocol != Protocol::TCP {
             return None;
         }
-        let pseudo =
-            Sum::pseudo_v4(packet.repr.src, packet.repr.dst, Protocol::TCP, packet.payload.len());
+        let pseudo = Sum::pseudo_v4(packet.repr.src, packet.repr.dst, Protocol::TCP, packet.payload.len());
         tcp::verify(pseudo, packet.payload).ok()?;
         let segment = TcpSegment::parse(packet.payload).ok()?;
         let options = TcpOptions::parse(segment.options).ok()?;

@@ -28,5 +28,8 @@ pub fn seed(default: u64) -> u64 {
 /// that a stretch out of place is noticed.
 #[must_use]
 pub fn pattern(offset: u64, len: usize) -> Vec<u8> {
-    (offset..).take(len).map(|at| (at ^ (at >> 8).wrapping_mul(31) ^ (at >> 16).wrapping_mul(17)) as u8).collect()
+    (offset..)
+        .take(len)
+        .map(|at| (at ^ (at >> 8).wrapping_mul(31) ^ (at >> 16).wrapping_mul(17)) as u8)
+        .collect()
 }

@@ -61,7 +61,10 @@ impl Trace {
                 match packet.repr.protocol {
                     Protocol::TCP => self.describe_segment(ends, packet.payload),
                     Protocol::UDP => UdpDatagram::parse(packet.payload).ok().map(|udp| {
-                        format!("udp {} > {} len {}", udp.repr.src_port, udp.repr.dst_port, udp.repr.payload_len)
+                        format!(
+                            "udp {} > {} len {}",
+                            udp.repr.src_port, udp.repr.dst_port, udp.repr.payload_len
+                        )
                     }),
                     Protocol::ICMP => Icmpv4Repr::parse(packet.payload).ok().map(|icmp| match icmp {
                         Icmpv4Repr::EchoRequest { seq, .. } => format!("icmp echo request {seq}"),

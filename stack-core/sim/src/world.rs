@@ -26,6 +26,7 @@ pub struct World {
     hosts: Vec<Node>,
     digest: DefaultHasher,
     trace: Option<Trace>,
+    largest_frame: usize,
 }
 
 /// A host of a [`World`].
@@ -95,7 +96,14 @@ impl World {
     /// A world without hosts. All chance in it comes from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, now: Instant::ZERO, hosts: Vec::new(), digest: DefaultHasher::new(), trace: None }
+        Self {
+            seed,
+            now: Instant::ZERO,
+            hosts: Vec::new(),
+            digest: DefaultHasher::new(),
+            trace: None,
+            largest_frame: 0,
+        }
     }
 
     /// Two hosts, "a" at 10.0.0.1 and "b" at 10.0.0.2, joined by a perfect link, both changed by `change`.
@@ -148,6 +156,17 @@ impl World {
     #[must_use]
     pub fn link_stats(&self, host: HostId) -> LinkStats {
         self.hosts[host.0].outbound.stats()
+    }
+
+    /// All hosts, in the order in which they were added.
+    pub fn hosts(&self) -> impl Iterator<Item = HostId> + use<> {
+        (0..self.hosts.len()).map(HostId)
+    }
+
+    /// The longest frame that was put onto the link, in bytes.
+    #[must_use]
+    pub fn largest_frame(&self) -> usize {
+        self.largest_frame
     }
 
     /// The time.
@@ -237,7 +256,8 @@ impl World {
         let dst = EthernetRepr::parse(frame.bytes()).map(|(ethernet, _)| ethernet.dst);
         let link = self.hosts[from].link;
         let others = self.hosts.iter_mut().enumerate();
-        let mut others = others.filter(|(host, node)| *host != from && node.link == link).map(|(_, node)| node);
+        let mut others =
+            others.filter(|(host, node)| *host != from && node.link == link).map(|(_, node)| node);
         if let Ok(dst) = dst
             && let Some(node) = others.by_ref().find(|node| node.mac == dst)
         {
@@ -275,7 +295,8 @@ impl World {
 
     fn transmit(&mut self, host: usize) -> bool {
         let link = self.hosts[host].link;
-        let mut peers = self.hosts.iter().enumerate().filter(|(other, node)| *other != host && node.link == link);
+        let mut peers =
+            self.hosts.iter().enumerate().filter(|(other, node)| *other != host && node.link == link);
         let takes_super_frames = peers.all(|(_, node)| node.stack.io().takes_super_frames());
         let node = &mut self.hosts[host];
         let mut any = false;
@@ -284,6 +305,7 @@ impl World {
             for frame in onto_wire(frame, takes_super_frames) {
                 (self.now.as_nanos(), host, frame.bytes()).hash(&mut self.digest);
                 let len = frame.bytes().len();
+                self.largest_frame = self.largest_frame.max(len);
                 let copy = self.trace.is_some().then(|| frame.bytes().to_vec());
                 let fate = node.outbound.push(self.now.as_nanos(), frame, len, &mut Ops);
                 if let (Some(trace), Some(copy)) = (&mut self.trace, copy) {

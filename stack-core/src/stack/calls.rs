@@ -204,7 +204,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let connection = self.user_connection(socket)?;
         let tuple = connection.tuple;
         let reset = match &connection.state {
-            State::Synchronized(state) => Some((state.snd.max, Some(state.rcv.nxt))),
+            State::Synchronized(state) => Some((state.snd.bare_seq(), Some(state.rcv.nxt))),
             State::SynReceived(state) => Some((state.iss + 1, Some(state.irs + 1))),
             State::SynSent(_) | State::TimeWait(_) | State::Closed(_) => None,
         };
@@ -236,7 +236,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let Some(slot) = self.sockets.table.get_mut(socket) else { return Err(Stale) };
         let Kind::Connection(connection) = &mut slot.kind else { return Err(Stale) };
         if let State::Synchronized(state) = &mut connection.state {
-            state.rcv.on_read(self.sockets.buffers.room(&state.receive));
+            let room = self.sockets.buffers.room(&state.receive);
+            state.rcv.on_read(room, room + self.sockets.buffers.unread(&state.receive));
             if state.rcv.ack_due() == crate::tcp::receive::AckDue::Now {
                 self.sockets.owe(socket);
             }

@@ -92,6 +92,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 Ok(()) | Err(NotSent::TooLarge) => {}
             }
             socket.release(&mut self.sockets.buffers, &record);
+            if outcome == Err(NotSent::NoRoute) {
+                self.sockets.notify(id, Readiness::ERROR);
+            }
         }
         Ok(Sent::Share)
     }

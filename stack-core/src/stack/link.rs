@@ -22,8 +22,7 @@ pub(crate) struct Link<I: PacketIo> {
     tx: Batch<I::Buf>,
     pub(crate) interface: Interface,
     pub(crate) neighbors: NeighborCache<I::Buf>,
-    /// The destination that was last sent to, and its neighbour's address.
-    last_hop: Option<LastHop>,
+    last_hop: LastHop,
     ident: u16,
 }
 
@@ -63,7 +62,7 @@ pub(crate) enum NotSent {
 
 impl<I: PacketIo> Link<I> {
     pub(crate) fn new(io: I, interface: Interface, neighbors: NeighborCache<I::Buf>) -> Self {
-        Self { io, tx: Batch::new(), interface, neighbors, last_hop: None, ident: 0 }
+        Self { io, tx: Batch::new(), interface, neighbors, last_hop: LastHop::NONE, ident: 0 }
     }
 
     /// Sends an IPv4 packet whose transport bytes `fill` writes, returning what the device shall do with
@@ -83,8 +82,7 @@ impl<I: PacketIo> Link<I> {
         let destination = IpAddr::V4(packet.destination);
         let hop = self.hop(now, counters, destination, packet.source)?;
         self.make_room(counters)?;
-        let ethernet = self.ethernet(hop.mac.unwrap_or(MacAddr::ZERO), EtherType::IPV4);
-        let ethernet_len = ethernet.header_len();
+        let ethernet_len = self.ethernet_len();
         let offset = ethernet_len + ipv4::HEADER_LEN;
         let Some(mut frame) = self.io.alloc() else {
             counters.tx_deferred += 1;
@@ -94,7 +92,7 @@ impl<I: PacketIo> Link<I> {
             counters.tx_too_large += 1;
             return Err(NotSent::TooLarge);
         };
-        ethernet.emit(bytes);
+        bytes[..ethernet_len].copy_from_slice(&self.last_hop.ethernet[..ethernet_len]);
         self.ident = self.ident.wrapping_add(1);
         let repr = Ipv4Repr {
             src: hop.source,
@@ -112,9 +110,10 @@ impl<I: PacketIo> Link<I> {
         let pseudo = Sum::pseudo_v4(repr.src, repr.dst, repr.protocol, packet.len);
         let offload = fill(Slot { bytes, pseudo, offset: offset as u16 });
         frame.set_tx_offload(offload);
-        match hop.mac {
-            Some(_) => self.push(counters, frame),
-            None => self.await_neighbor(counters, hop.next, frame),
+        if hop.resolved {
+            self.push(counters, frame);
+        } else {
+            self.await_neighbor(counters, hop.next, frame);
         }
         Ok(())
     }
@@ -153,7 +152,7 @@ impl<I: PacketIo> Link<I> {
 
     /// What was known of neighbours may no longer hold.
     pub(crate) fn forget_last_hop(&mut self) {
-        self.last_hop = None;
+        self.last_hop.until = Instant::ZERO;
     }
 
     /// Whether frames wait for the device to take them.
@@ -173,6 +172,10 @@ impl<I: PacketIo> Link<I> {
         // An IP packet says its length in 16 bits.
         let most = caps.max_frame.min(usize::from(u16::MAX) + ethernet::HEADER_LEN);
         (caps.tso_v4 && caps.tx_checksum).then(|| most.saturating_sub(header_len))
+    }
+
+    fn ethernet_len(&self) -> usize {
+        if self.interface.vlan.is_some() { ETHERNET_ROOM } else { ethernet::HEADER_LEN }
     }
 
     fn ethernet(&self, dst: MacAddr, ethertype: EtherType) -> EthernetRepr {
@@ -207,12 +210,23 @@ impl<I: PacketIo> Link<I> {
         destination: IpAddr,
         source: Option<Ipv4Addr>,
     ) -> Result<Hop, NotSent> {
-        if let (Some(last), Some(source)) = (self.last_hop, source)
-            && last.destination == destination
-            && now < last.until
+        if let Some(source) = source
+            && now < self.last_hop.until
+            && self.last_hop.destination == destination
         {
-            return Ok(Hop { next: destination, mac: Some(last.mac), source });
+            return Ok(Hop { next: destination, resolved: true, source });
         }
+        self.find_hop(now, counters, destination, source)
+    }
+
+    #[cold]
+    fn find_hop(
+        &mut self,
+        now: Instant,
+        counters: &mut Counters,
+        destination: IpAddr,
+        source: Option<Ipv4Addr>,
+    ) -> Result<Hop, NotSent> {
         let path = self.interface.path(destination);
         let multicast = match destination {
             IpAddr::V4(group) if group.is_multicast() => Some(MacAddr::multicast_for_v4(group)),
@@ -235,12 +249,12 @@ impl<I: PacketIo> Link<I> {
             (Some(source), _) | (None, IpAddr::V4(source)) => source,
             (None, IpAddr::V6(_)) => return Err(NotSent::NoRoute),
         };
-        if multicast.is_some() {
-            return Ok(Hop { next: destination, mac: multicast, source });
-        }
-        let mac = self.neighbors.lookup(path.next_hop);
-        self.last_hop = mac.map(|mac| LastHop { destination, mac, until: now + LAST_HOP_LIFETIME });
-        Ok(Hop { next: path.next_hop, mac, source })
+        let mac = multicast.or_else(|| self.neighbors.lookup(path.next_hop));
+        let ethernet = self.ethernet(mac.unwrap_or(MacAddr::ZERO), EtherType::IPV4);
+        ethernet.emit(&mut self.last_hop.ethernet);
+        self.last_hop.destination = destination;
+        self.last_hop.until = if mac.is_some() { now + LAST_HOP_LIFETIME } else { Instant::ZERO };
+        Ok(Hop { next: path.next_hop, resolved: mac.is_some(), source })
     }
 
     fn await_neighbor(&mut self, counters: &mut Counters, next: IpAddr, frame: I::Buf) {
@@ -250,12 +264,21 @@ impl<I: PacketIo> Link<I> {
     }
 }
 
-/// What spares the look-up of route and neighbour for packets that go where the last one went.
-#[derive(Clone, Copy)]
+/// The Ethernet header of the last packet, which serves for the next one to the same destination.
 struct LastHop {
     destination: IpAddr,
-    mac: MacAddr,
+    /// As many of these bytes as a header takes.
+    ethernet: [u8; ETHERNET_ROOM],
+    /// When route and neighbour have to be looked up again.
     until: Instant,
+}
+
+impl LastHop {
+    const NONE: Self = Self {
+        destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        ethernet: [0; ETHERNET_ROOM],
+        until: Instant::ZERO,
+    };
 }
 
 /// How long a [`LastHop`] may serve before the neighbour cache is asked again: it has to see that the
@@ -265,7 +288,10 @@ const LAST_HOP_LIFETIME: Duration = Duration::from_secs(1);
 /// The first step of a packet's way.
 struct Hop {
     next: IpAddr,
-    /// `None` while the neighbour is being asked for its address.
-    mac: Option<MacAddr>,
+    /// False while the neighbour is being asked for its address.
+    resolved: bool,
     source: Ipv4Addr,
 }
+
+/// Bytes of the largest Ethernet header.
+const ETHERNET_ROOM: usize = ethernet::HEADER_LEN + ethernet::TAG_LEN;

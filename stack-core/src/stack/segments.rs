@@ -57,7 +57,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let Some(connection) = self.sockets.table.connection_mut(id) else { return };
         let decision = connection.on_segment(&mut context!(self, id), &segment, accept_room);
         if decision.next == Next::Reopen {
-            self.sockets.remove(id);
+            // Its user may still hold the handle, and have bytes to read.
+            self.end(id, None, Readiness::empty());
             return self.open_passively(&tuple, &segment);
         }
         self.carry_out(id, decision);
@@ -82,7 +83,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let Some(listener) = listener else {
             self.counters.rx_no_socket += 1;
             let (seq, ack) = reset::answer(segment);
-            return self.send_reset(tuple, seq, ack);
+            return self.answer_with_reset(tuple, seq, ack);
         };
         let Some(queue) = self.sockets.table.listener_mut(listener) else { return };
         if queue.in_handshake >= self.limits.syn_queue {
@@ -139,7 +140,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Answer::Reset { seq, ack } => {
                 if let Some(tuple) = self.sockets.table.connection_mut(id).map(|connection| connection.tuple)
                 {
-                    self.send_reset(&tuple, seq, ack);
+                    self.answer_with_reset(&tuple, seq, ack);
                 }
             }
         }
@@ -259,16 +260,21 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         Ok(connection.sent(&mut context!(self, id), &plan))
     }
 
+    /// Resets the sender of a segment, within the bounds of what strangers can make us send.
+    fn answer_with_reset(&mut self, tuple: &FourTuple, seq: SeqNumber, ack: Option<SeqNumber>) {
+        if self.errors.allow(self.now) {
+            self.send_reset(tuple, seq, ack);
+        } else {
+            self.counters.tx_suppressed += 1;
+        }
+    }
+
     /// Sends a reset between these ends.
     pub(super) fn send_reset(&mut self, tuple: &FourTuple, seq: SeqNumber, ack: Option<SeqNumber>) {
         let (IpAddr::V4(source), IpAddr::V4(destination)) = (tuple.local.address, tuple.remote.address)
         else {
             return;
         };
-        if !self.errors.allow(self.now) {
-            self.counters.tx_suppressed += 1;
-            return;
-        }
         let flags = if ack.is_some() { TcpFlags::RST | TcpFlags::ACK } else { TcpFlags::RST };
         let header = TcpHeader {
             src_port: tuple.local.port,
@@ -357,7 +363,7 @@ fn header(tuple: &FourTuple, plan: &Plan) -> TcpHeader {
 
 /// Puts the checksum of a segment in place, or asks the device to: then also to cut the payload into segments
 /// of `segment_size` bytes where that is not 0.
-#[inline]
+#[inline(always)]
 fn finish(slot: Slot<'_>, header_len: usize, segment_size: u16, offload: bool) -> TxOffload {
     let Slot { bytes, pseudo, offset } = slot;
     if !offload {

@@ -141,8 +141,7 @@ impl<B: Buffers> Synchronized<B> {
     fn plan(&mut self, cx: &mut Context<'_, B>, max_payload: u32, no_delay: bool) -> Option<Plan> {
         let queued = cx.buffers.queued(&self.send) as u32;
         let chunk = self.next_chunk(cx, queued, max_payload, no_delay);
-        let room = cx.buffers.room(&self.receive);
-        let window = self.rcv.announce(room);
+        let window = self.window_to_announce(cx.buffers);
         let timestamps = self.timestamps.map(|timestamps| timestamps.stamp(cx.now));
         let options = TcpOptions { timestamps, ..TcpOptions::default() };
         let Some(chunk) = chunk else {
@@ -150,9 +149,8 @@ impl<B: Buffers> Synchronized<B> {
                 // RFC 9293 §3.8.4: an old sequence number makes the peer answer.
                 return Some(Plan { options, ..Plan::bare(self.snd.una - 1, self.rcv.nxt, window) });
             }
-            // After a timeout `nxt` lies behind what the peer has seen, and it would not take a segment there.
             return (self.rcv.ack_due() == AckDue::Now)
-                .then(|| Plan { options, ..Plan::bare(self.snd.max, self.rcv.nxt, window) });
+                .then(|| Plan { options, ..Plan::bare(self.snd.bare_seq(), self.rcv.nxt, window) });
         };
         let mut flags = TcpFlags::ACK;
         flags.set(TcpFlags::FIN, chunk.fin);
@@ -183,7 +181,7 @@ impl<B: Buffers> Synchronized<B> {
         let snd = &self.snd;
         let mss = u32::from(snd.mss);
         if self.recovery.must_resend() {
-            return self.resend_oldest(cx, queued);
+            return self.resend_oldest(queued);
         }
         let sent = snd.flight().min(queued);
         let unsent = queued - sent;
@@ -217,8 +215,7 @@ impl<B: Buffers> Synchronized<B> {
     }
 
     /// The oldest segment in flight, and the FIN where it was sent right behind.
-    fn resend_oldest(&self, cx: &mut Context<'_, B>, queued: u32) -> Option<Chunk> {
-        cx.counters.tcp_fast_retransmissions += 1;
+    fn resend_oldest(&self, queued: u32) -> Option<Chunk> {
         let snd = &self.snd;
         let in_flight = snd.max.since(snd.una);
         let len = queued.min(u32::from(snd.mss)).min(in_flight);
@@ -260,6 +257,7 @@ impl<B: Buffers> Synchronized<B> {
             }
             Kind::Stream => {
                 let resent = self.recovery.must_resend();
+                cx.counters.tcp_fast_retransmissions += u64::from(resent);
                 self.recovery.resent();
                 self.push = false;
                 self.snd.sent(plan.seq, plan.len + fin, cx.now);

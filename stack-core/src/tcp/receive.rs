@@ -105,11 +105,17 @@ impl ReceiveSpace {
         if segment.payload.is_empty() && !has_fin {
             return Arrived::default();
         }
+        if self.is_finished() {
+            // RFC 9293 §3.10.7.4, seventh: nothing follows the peer's FIN.
+            self.ack = AckDue::Now;
+            return Arrived::default();
+        }
         let whole = segment.payload.len() as u32;
-        // What is old, and what is beyond the window, is cut off.
+        // What is old, and what is beyond the window or the FIN, is cut off.
         let old = if segment.seq.before(self.nxt) { self.nxt.since(segment.seq) } else { 0 };
         let start = segment.seq + old;
-        let room = self.edge.since(start);
+        let limit = self.fin.unwrap_or(self.edge);
+        let room = if start.after(limit) { 0 } else { limit.since(start) };
         let end_of_payload = segment.seq + whole;
         let fresh = segment.payload.get(old as usize..).unwrap_or(&[]);
         let fresh = &fresh[..fresh.len().min(room as usize)];
@@ -117,10 +123,14 @@ impl ReceiveSpace {
         cx.counters.tcp_bytes_beyond_window += u64::from(whole.saturating_sub(old) - stored);
         let before = self.nxt;
         let complete = start + stored == end_of_payload || !end_of_payload.after(start);
-        let in_order = start == self.nxt && self.reassembly.is_empty();
+        let in_order = start == self.nxt;
+        let smooth = in_order && self.reassembly.is_empty() && complete && old == 0 && !has_fin;
         let kept = in_order || self.keep_range(cx, start, stored);
         if kept {
-            self.nxt = if in_order { start + stored } else { self.reassembly.advance(self.nxt) };
+            // What comes in order needs no range, and is taken even where none is left.
+            if in_order {
+                self.nxt = self.reassembly.advance(start + stored);
+            }
             if has_fin && complete && self.fin.is_none() && !end_of_payload.before(self.nxt) {
                 self.fin = Some(end_of_payload);
             }
@@ -133,7 +143,7 @@ impl ReceiveSpace {
         if fin {
             self.nxt += 1;
         }
-        self.schedule_ack(segment, bytes, in_order && complete && old == 0 && !has_fin);
+        self.schedule_ack(segment, bytes, smooth);
         Arrived { bytes, fin }
     }
 
@@ -165,13 +175,14 @@ impl ReceiveSpace {
         }
     }
 
-    /// The window to announce in a segment that is sent now, with `room` bytes free in the receive buffer.
+    /// The window to announce in a segment that is sent now, with `room` bytes free of the `capacity` of the
+    /// receive buffer.
     #[inline]
-    pub(crate) fn announce(&self, room: usize) -> u16 {
+    pub(crate) fn announce(&self, room: usize, capacity: usize) -> u16 {
         let mut window = self.window();
         let offer = self.offer(room);
         // RFC 9293 §3.8.6.2.2: no announcement of a window that grew by less than a segment.
-        if offer > window && self.is_worthwhile(offer - window, room) {
+        if offer > window && self.is_worthwhile(offer - window, capacity) {
             window = offer;
         }
         self.scale.field(window)
@@ -185,20 +196,18 @@ impl ReceiveSpace {
         self.ack = AckDue::No;
     }
 
-    /// The user has read, and there is `room` now: owes the peer an update where the window has grown enough
-    /// to be worth a segment.
-    pub(crate) fn on_read(&mut self, room: usize) {
+    /// The user has read, and there is `room` now in a buffer of `capacity`: owes the peer an update where the
+    /// window has grown enough to be worth a segment.
+    pub(crate) fn on_read(&mut self, room: usize, capacity: usize) {
         let grown = self.offer(room).saturating_sub(self.window());
         // Two segments, as a receiver that acknowledges every other one would tell; or half of the buffer.
-        if grown >= 2 * u32::from(self.peer_segment) && self.is_worthwhile(grown, room)
-            || (grown > 0 && grown as usize >= room / 2)
-        {
+        if grown > 0 && (grown >= 2 * u32::from(self.peer_segment) || grown as usize >= capacity / 2) {
             self.ack = AckDue::Now;
         }
     }
 
-    fn is_worthwhile(&self, grown: u32, room: usize) -> bool {
-        grown >= u32::from(self.peer_segment) || grown as usize >= room / 2
+    fn is_worthwhile(&self, grown: u32, capacity: usize) -> bool {
+        grown >= u32::from(self.peer_segment) || grown as usize >= capacity / 2
     }
 
     /// The window for `room` bytes of buffer, as the scaled field can express it.

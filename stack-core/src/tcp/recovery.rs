@@ -4,14 +4,15 @@ use super::congestion::{CongestionControl, NewReno};
 use super::seq::SeqNumber;
 
 /// Duplicate acknowledgements that stand for a lost segment (RFC 5681 §3.2).
-const DUPLICATE_THRESHOLD: u8 = 3;
+const DUPLICATE_THRESHOLD: u32 = 3;
 
 /// What a connection knows of segments that were lost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recovery {
     /// The end of what was in flight when the last recovery began, RFC 6582's "recover".
     recover: SeqNumber,
-    duplicates: u8,
+    /// A whole word, so that reading it never waits for a write to the flags beside it.
+    duplicates: u32,
     phase: Phase,
     /// The oldest segment in flight shall be sent once more.
     resend: bool,
@@ -46,7 +47,7 @@ impl Recovery {
     /// segment go (RFC 3042).
     #[inline]
     pub(crate) fn limited_transmit(&self, mss: u32) -> u32 {
-        if self.phase == Phase::Open { u32::from(self.duplicates.min(2)) * mss } else { 0 }
+        if self.phase == Phase::Open { self.duplicates.min(2) * mss } else { 0 }
     }
 
     /// A duplicate acknowledgement came, with `una` to `max` in flight.
@@ -62,8 +63,8 @@ impl Recovery {
             Phase::Fast => congestion.on_duplicate_ack(mss),
             Phase::Open => {
                 self.duplicates = self.duplicates.saturating_add(1);
-                // RFC 6582 §3.2 (1): duplicates of what an earlier recovery had resent start no new one.
-                if self.duplicates == DUPLICATE_THRESHOLD && !una.before(self.recover) {
+                // RFC 6582 §3.2 (2): duplicates of what an earlier recovery had resent start no new one.
+                if self.duplicates == DUPLICATE_THRESHOLD && una.after(self.recover) {
                     self.recover = max;
                     self.phase = Phase::Fast;
                     self.resend = true;

@@ -49,7 +49,7 @@ impl RttEstimator {
         self.backoff = self.backoff.saturating_add(1);
     }
 
-    /// New data was acknowledged: what was measured last holds again.
+    /// What was measured last holds again.
     pub(crate) fn end_back_off(&mut self) {
         self.backoff = 0;
     }

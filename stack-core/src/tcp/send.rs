@@ -83,10 +83,23 @@ impl SendSpace {
         }
     }
 
+    /// Whether a segment in flight is being timed.
+    pub(crate) fn is_timing(&self) -> bool {
+        self.timed.is_some()
+    }
+
     /// Places of the sequence space in flight, of those that SND.NXT counts as sent.
     #[inline]
     pub(crate) fn flight(&self) -> u32 {
         self.nxt.since(self.una)
+    }
+
+    /// The place of a segment without data: after all that was sent, since the peer would not take an older one;
+    /// but not beyond its window, where it would not take it either.
+    #[inline]
+    pub(crate) fn bare_seq(&self) -> SeqNumber {
+        let edge = self.una + self.wnd;
+        if edge.before(self.max) { edge } else { self.max }
     }
 
     /// RFC 5961 §5.2: whether an acknowledgement lies between what was acknowledged a window ago and what
@@ -96,11 +109,11 @@ impl SendSpace {
         !ack.after(self.max) && !ack.before(self.una - self.max_wnd)
     }
 
-    /// RFC 5681 §2: whether a segment is a duplicate acknowledgement.
+    /// RFC 5681 §2: whether a segment is a duplicate acknowledgement. An answer to a window probe is none.
     #[inline]
     pub(crate) fn is_duplicate(&self, segment: &Segment<'_>) -> bool {
         segment.ack == self.una
-            && self.max != self.una
+            && self.nxt != self.una
             && segment.payload.is_empty()
             && !segment.flags.intersects(TcpFlags::SYN | TcpFlags::FIN)
             && self.scale.bytes(segment.window) == self.wnd

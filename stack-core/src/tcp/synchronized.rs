@@ -12,7 +12,7 @@ use super::{Answer, Context, Decision, Next, Segment};
 use crate::buffers::Buffers;
 use crate::config::KeepAlive;
 use crate::socket::{Readiness, SocketError};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::tcp::TcpFlags;
 
 /// A connection whose ends know each other's sequence numbers.
@@ -57,7 +57,10 @@ impl<B: Buffers> Synchronized<B> {
             return decision;
         }
         self.last_heard = cx.now;
-        self.unanswered = 0;
+        // What is in flight has to be acknowledged; where nothing is, any sign of life will do.
+        if !self.timers.is_set(Timer::Retransmit) || segment.ack.after(self.snd.una) {
+            self.unanswered = 0;
+        }
         if let (Some(timestamps), Some(stamps)) = (&mut self.timestamps, segment.options.timestamps) {
             timestamps.note(stamps.value, segment.seq, self.rcv.last_ack_sent(), cx.now);
         }
@@ -154,9 +157,9 @@ impl<B: Buffers> Synchronized<B> {
                 cx.buffers.release(&mut self.send, acknowledged.bytes as usize);
                 ready = Readiness::WRITABLE;
             }
-            match acknowledged.rtt {
-                Some(rtt) => self.rtt.measure(rtt, cx.config),
-                None => self.rtt.end_back_off(),
+            // RFC 6298 §5: without a measurement, a timeout that was backed off stays so (Karn).
+            if let Some(rtt) = acknowledged.rtt.or_else(|| self.echoed_rtt(segment, cx.now)) {
+                self.rtt.measure(rtt, cx.config);
             }
             let flight = self.snd.max.since(self.snd.una);
             let Self { recovery, congestion, .. } = self;
@@ -171,10 +174,26 @@ impl<B: Buffers> Synchronized<B> {
             recovery.on_duplicate(self.snd.una, self.snd.max, congestion, mss);
             cx.counters.tcp_duplicate_acks += 1;
         }
-        if !segment.ack.before(self.snd.una) && self.snd.update_window(segment) && self.snd.wnd > 0 {
+        if !segment.ack.before(self.snd.una)
+            && self.snd.update_window(segment)
+            && self.snd.wnd > 0
+            && self.timers.is_set(Timer::Persist)
+        {
+            // The pauses between probes say nothing about the path.
             self.timers.clear(Timer::Persist);
+            self.rtt.end_back_off();
         }
         ready
+    }
+
+    /// RFC 7323 §4.1: the round trip that an acknowledgement of new data tells by its timestamp, even if the
+    /// segment was repeated. It is coarser than what we time ourselves.
+    fn echoed_rtt(&self, segment: &Segment<'_>, now: Instant) -> Option<Duration> {
+        if self.snd.is_timing() {
+            return None;
+        }
+        let echo = segment.options.timestamps?.echo;
+        self.timestamps.as_ref().map(|timestamps| timestamps.since(echo, now))
     }
 
     /// The state that follows when our FIN was acknowledged, or when the peer's FIN `arrived`
@@ -208,12 +227,17 @@ impl<B: Buffers> Synchronized<B> {
         TimeWait {
             snd_nxt: self.snd.max,
             rcv_nxt: self.rcv.nxt,
-            window: self.rcv.announce(cx.buffers.room(&self.receive)),
+            window: self.window_to_announce(cx.buffers),
             timestamps: self.timestamps,
             ack_due: self.rcv.ack_due() != AckDue::No,
             ends: cx.now + cx.config.time_wait,
             buffers: Some((self.send, self.receive)),
         }
+    }
+
+    pub(crate) fn window_to_announce(&self, buffers: &B) -> u16 {
+        let room = buffers.room(&self.receive);
+        self.rcv.announce(room, room + buffers.unread(&self.receive))
     }
 
     /// The user sends nothing after what is queued.

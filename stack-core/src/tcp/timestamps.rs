@@ -43,6 +43,11 @@ impl Timestamps {
         }
     }
 
+    /// Time since we sent the timestamp that the peer echoes.
+    pub(crate) fn since(&self, echo: u32, now: Instant) -> Duration {
+        Duration::from_millis(u64::from(value(self.offset, now).wrapping_sub(echo)))
+    }
+
     /// Whether a SYN with this TSval is certainly younger than the connection (RFC 6191 §2).
     pub(crate) fn is_younger(&self, tsval: u32) -> bool {
         is_before(self.recent, tsval)

@@ -6,7 +6,7 @@ use zerocopy::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::Malformed;
-use super::checksum::sum;
+use super::checksum::{Sum, sum};
 
 /// Length of a header without options in bytes.
 pub const HEADER_LEN: usize = size_of::<Header>();
@@ -118,20 +118,23 @@ impl Ipv4Repr {
             flags |= offset / 8;
             flags |= if more { MORE_FRAGMENTS } else { 0 };
         }
-        let mut header = Header {
-            version_ihl: 0x45,
-            tos,
-            total_len: payload_len.wrapping_add(HEADER_LEN as u16).into(),
-            ident: ident.into(),
-            flags_offset: flags.into(),
-            ttl,
-            protocol: protocol.0,
-            checksum: 0.into(),
-            src: src.octets(),
-            dst: dst.octets(),
-        };
-        header.checksum = sum(header.as_bytes()).finish().into();
-        header.write_to_prefix(out).expect("room for an IPv4 header");
+        let total_len = payload_len.wrapping_add(HEADER_LEN as u16);
+        let ttl_protocol = u16::from_be_bytes([ttl, protocol.0]);
+        let words = [u16::from_be_bytes([VERSION_IHL, tos]), total_len, ident, flags, ttl_protocol];
+        let addresses = sum(&src.octets()).add(sum(&dst.octets()));
+        let checksum = words.into_iter().fold(addresses, Sum::add_u16).finish();
+        // Field by field, and summed before: see `EthernetRepr::emit`.
+        let (header, _) = Header::mut_from_prefix(out).expect("room for an IPv4 header");
+        header.version_ihl = VERSION_IHL;
+        header.tos = tos;
+        header.total_len = total_len.into();
+        header.ident = ident.into();
+        header.flags_offset = flags.into();
+        header.ttl = ttl;
+        header.protocol = protocol.0;
+        header.checksum = checksum.into();
+        header.src = src.octets();
+        header.dst = dst.octets();
     }
 }
 
@@ -153,6 +156,9 @@ impl Protocol {
 const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 pub(super) const OFFSET: u16 = 0x1fff;
+
+/// Version 4, and a header of five words: without options.
+const VERSION_IHL: u8 = 0x45;
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]

@@ -119,21 +119,19 @@ impl TcpHeader {
     #[inline]
     pub fn emit(&self, options: &TcpOptions, out: &mut [u8]) -> usize {
         let Self { src_port, dst_port, seq, ack, flags, window, urgent } = *self;
-        let (front, rest) = out.split_at_mut(HEADER_LEN);
+        // Field by field: see `EthernetRepr::emit`.
+        let (header, rest) = Header::mut_from_prefix(out).expect("room for a TCP header");
         let header_len = HEADER_LEN + options.emit(rest);
-        let header = Header {
-            src_port: src_port.into(),
-            dst_port: dst_port.into(),
-            seq: seq.into(),
-            ack: ack.into(),
-            // In words of 4 bytes, above 4 bits that are reserved.
-            data_offset: (header_len as u8 / 4) << 4,
-            flags: flags.bits(),
-            window: window.into(),
-            checksum: 0.into(),
-            urgent: urgent.into(),
-        };
-        header.write_to(front).expect("the front has the header's size");
+        header.src_port = src_port.into();
+        header.dst_port = dst_port.into();
+        header.seq = seq.into();
+        header.ack = ack.into();
+        // In words of 4 bytes, above 4 bits that are reserved.
+        header.data_offset = (header_len as u8 / 4) << 4;
+        header.flags = flags.bits();
+        header.window = window.into();
+        header.checksum = 0.into();
+        header.urgent = urgent.into();
         header_len
     }
 }

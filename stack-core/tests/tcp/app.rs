@@ -24,13 +24,14 @@ impl Mover {
     /// Sends and reads as much as there is to. Returns whether everything was sent, and the other end's stream has
     /// ended.
     pub(crate) fn step(&mut self, world: &mut World) -> bool {
-        let stack = &mut world[self.host];
-        self.send(stack);
-        self.receive(stack);
+        self.send(world);
+        self.receive(world);
         self.shut_down && self.finished
     }
 
-    fn send(&mut self, stack: &mut SimStack) {
+    /// Sends as much as the buffer takes, and shuts down behind the last byte.
+    pub(crate) fn send(&mut self, world: &mut World) {
+        let stack = &mut world[self.host];
         while self.sent < self.to_send {
             let chunk = pattern(self.sent, (self.to_send - self.sent).min(16_384) as usize);
             match stack.tcp_send(self.socket, &chunk) {
@@ -45,7 +46,9 @@ impl Mover {
         }
     }
 
-    fn receive(&mut self, stack: &mut SimStack) {
+    /// Reads and checks all that has arrived.
+    pub(crate) fn receive(&mut self, world: &mut World) {
+        let stack = &mut world[self.host];
         let mut out = [0; 16_384];
         while !self.finished {
             match stack.tcp_recv(self.socket, &mut out) {
@@ -76,7 +79,12 @@ pub(crate) fn state(world: &World, host: HostId, socket: SocketId) -> Option<Tcp
 }
 
 /// A connection between two hosts: both ends, once it is established.
-pub(crate) fn connection(world: &mut World, client: HostId, server: HostId, port: u16) -> (SocketId, SocketId) {
+pub(crate) fn connection(
+    world: &mut World,
+    client: HostId,
+    server: HostId,
+    port: u16,
+) -> (SocketId, SocketId) {
     let address = address(server, port);
     let listener = world[server].tcp_listen(address, 16).expect("the port is free");
     let ends = connect_to(world, client, server, listener, address);

@@ -89,7 +89,9 @@ fn two_stacks_that_connect_to_each_other_at_once_get_one_connection() {
     let done = world.run_until(
         |world| {
             let open = |host, socket| state(world, host, socket).is_some_and(is_synchronized);
-            open(a, near) && open(b, far) && ends.iter_mut().map(|end| end.step(world)).fold(true, |all, done| all & done)
+            open(a, near)
+                && open(b, far)
+                && ends.iter_mut().map(|end| end.step(world)).fold(true, |all, done| all & done)
         },
         Duration::from_secs(20),
     );

@@ -1,5 +1,7 @@
 //! TCP as its peers see it: in packet scripts, where the test plays the peer, and between simulated hosts.
 
 mod app;
+mod flow_control;
 mod handshake;
+mod retransmission;
 mod transfer;
