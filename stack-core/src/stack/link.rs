@@ -79,8 +79,10 @@ impl<I: PacketIo> Link<I> {
             counters.tx_too_large += 1;
             return Err(NotSent::TooLarge);
         }
-        let destination = IpAddr::V4(packet.destination);
-        let hop = self.hop(now, counters, destination, packet.source)?;
+        let hop = match packet.source {
+            Some(source) if self.last_hop.serves(packet.destination, now) => Hop { source, awaits: None },
+            source => self.find_hop(now, counters, packet.destination, source)?,
+        };
         self.make_room(counters)?;
         let ethernet_len = self.ethernet_len();
         let offset = ethernet_len + ipv4::HEADER_LEN;
@@ -110,10 +112,9 @@ impl<I: PacketIo> Link<I> {
         let pseudo = Sum::pseudo_v4(repr.src, repr.dst, repr.protocol, packet.len);
         let offload = fill(Slot { bytes, pseudo, offset: offset as u16 });
         frame.set_tx_offload(offload);
-        if hop.resolved {
-            self.push(counters, frame);
-        } else {
-            self.await_neighbor(counters, hop.next, frame);
+        match hop.awaits {
+            None => self.push(counters, frame),
+            Some(neighbor) => self.await_neighbor(counters, neighbor, frame),
         }
         Ok(())
     }
@@ -201,32 +202,17 @@ impl<I: PacketIo> Link<I> {
         Ok(())
     }
 
-    /// The neighbour that a packet goes to, and our address on the way there.
-    #[inline]
-    fn hop(
-        &mut self,
-        now: Instant,
-        counters: &mut Counters,
-        destination: IpAddr,
-        source: Option<Ipv4Addr>,
-    ) -> Result<Hop, NotSent> {
-        if let Some(source) = source
-            && now < self.last_hop.until
-            && self.last_hop.destination == destination
-        {
-            return Ok(Hop { next: destination, resolved: true, source });
-        }
-        self.find_hop(now, counters, destination, source)
-    }
-
+    /// Finds the neighbour that a packet goes to, and our address on the way there. The Ethernet header of the
+    /// way stands in `last_hop` afterwards.
     #[cold]
     fn find_hop(
         &mut self,
         now: Instant,
         counters: &mut Counters,
-        destination: IpAddr,
+        to: Ipv4Addr,
         source: Option<Ipv4Addr>,
     ) -> Result<Hop, NotSent> {
+        let destination = IpAddr::V4(to);
         let path = self.interface.path(destination);
         let multicast = match destination {
             IpAddr::V4(group) if group.is_multicast() => Some(MacAddr::multicast_for_v4(group)),
@@ -252,9 +238,9 @@ impl<I: PacketIo> Link<I> {
         let mac = multicast.or_else(|| self.neighbors.lookup(path.next_hop));
         let ethernet = self.ethernet(mac.unwrap_or(MacAddr::ZERO), EtherType::IPV4);
         ethernet.emit(&mut self.last_hop.ethernet);
-        self.last_hop.destination = destination;
+        self.last_hop.destination = to;
         self.last_hop.until = if mac.is_some() { now + LAST_HOP_LIFETIME } else { Instant::ZERO };
-        Ok(Hop { next: path.next_hop, resolved: mac.is_some(), source })
+        Ok(Hop { source, awaits: mac.is_none().then_some(path.next_hop) })
     }
 
     fn await_neighbor(&mut self, counters: &mut Counters, next: IpAddr, frame: I::Buf) {
@@ -266,7 +252,7 @@ impl<I: PacketIo> Link<I> {
 
 /// The Ethernet header of the last packet, which serves for the next one to the same destination.
 struct LastHop {
-    destination: IpAddr,
+    destination: Ipv4Addr,
     /// As many of these bytes as a header takes.
     ethernet: [u8; ETHERNET_ROOM],
     /// When route and neighbour have to be looked up again.
@@ -274,11 +260,12 @@ struct LastHop {
 }
 
 impl LastHop {
-    const NONE: Self = Self {
-        destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        ethernet: [0; ETHERNET_ROOM],
-        until: Instant::ZERO,
-    };
+    const NONE: Self =
+        Self { destination: Ipv4Addr::UNSPECIFIED, ethernet: [0; ETHERNET_ROOM], until: Instant::ZERO };
+
+    fn serves(&self, destination: Ipv4Addr, now: Instant) -> bool {
+        now < self.until && self.destination == destination
+    }
 }
 
 /// How long a [`LastHop`] may serve before the neighbour cache is asked again: it has to see that the
@@ -287,10 +274,10 @@ const LAST_HOP_LIFETIME: Duration = Duration::from_secs(1);
 
 /// The first step of a packet's way.
 struct Hop {
-    next: IpAddr,
-    /// False while the neighbour is being asked for its address.
-    resolved: bool,
+    /// Our address.
     source: Ipv4Addr,
+    /// The neighbour that is being asked for its Ethernet address.
+    awaits: Option<IpAddr>,
 }
 
 /// Bytes of the largest Ethernet header.
