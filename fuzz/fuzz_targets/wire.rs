@@ -1,0 +1,119 @@
+//! Every parser on any bytes, as they are and with their checksums put right; and what was parsed, written and
+//! parsed again, is the same.
+#![no_main]
+
+use std::net::Ipv4Addr;
+
+use libfuzzer_sys::fuzz_target;
+use netlane_core::DatagramHeader;
+use netlane_core::wire::icmpv4::Quoted;
+use netlane_core::wire::{
+    ArpRepr, EthernetRepr, Icmpv4Repr, Ipv4Packet, Protocol, Sum, TcpOptions, TcpSegment, UdpDatagram, arp,
+    ipv4, tcp, udp,
+};
+use netlane_fuzz::frames;
+
+fuzz_target!(|bytes: &[u8]| {
+    frame(bytes);
+    let mut repaired = bytes.to_vec();
+    frames::repair(&mut repaired);
+    frame(&repaired);
+    // What lies inside of frames, without a frame around it.
+    packet(bytes);
+    arp(bytes);
+    segment(bytes);
+    datagram(bytes);
+    message(bytes);
+    options(bytes);
+    let _ = Quoted::parse(bytes);
+    if let Some(header) = bytes.first_chunk() {
+        record(header);
+    }
+});
+
+fn frame(bytes: &[u8]) {
+    let Ok((repr, offset)) = EthernetRepr::parse(bytes) else { return };
+    let mut out = vec![0; repr.header_len()];
+    repr.emit(&mut out);
+    assert_eq!(EthernetRepr::parse(&out), Ok((repr, out.len())));
+    // A tag that names no VLAN, only a priority, is not written again.
+    assert!(offset >= out.len());
+    packet(&bytes[offset..]);
+    arp(&bytes[offset..]);
+}
+
+fn packet(bytes: &[u8]) {
+    let Ok(Ipv4Packet { repr, header_len, payload }) = Ipv4Packet::parse(bytes) else { return };
+    assert!(header_len + payload.len() <= bytes.len());
+    let mut out = vec![0; ipv4::HEADER_LEN];
+    repr.emit(&mut out);
+    out.extend_from_slice(payload);
+    let again = Ipv4Packet::parse(&out).expect("what was emitted is parsed");
+    assert_eq!((again.repr, again.payload), (repr, payload));
+    segment(payload);
+    datagram(payload);
+    message(payload);
+    let _ = Quoted::parse(bytes);
+}
+
+fn arp(bytes: &[u8]) {
+    let Ok(repr) = ArpRepr::parse(bytes) else { return };
+    let mut out = [0; arp::PACKET_LEN];
+    repr.emit(&mut out);
+    assert_eq!(ArpRepr::parse(&out), Ok(repr));
+}
+
+fn segment(bytes: &[u8]) {
+    let Ok(TcpSegment { header, options: raw, payload }) = TcpSegment::parse(bytes) else { return };
+    options(raw);
+    let Ok(parsed) = TcpOptions::parse(raw) else { return };
+    let mut out = vec![0; tcp::HEADER_LEN + tcp::MAX_OPTIONS_LEN];
+    let header_len = header.emit(&parsed, &mut out);
+    out.truncate(header_len);
+    out.extend_from_slice(payload);
+    let pseudo = Sum::pseudo_v4(Ipv4Addr::LOCALHOST, Ipv4Addr::BROADCAST, Protocol::TCP, out.len());
+    tcp::fill_checksum(&mut out, pseudo);
+    assert_eq!(tcp::verify(pseudo, &out), Ok(()));
+    let again = TcpSegment::parse(&out).expect("what was emitted is parsed");
+    assert_eq!((again.header, again.payload), (header, payload));
+    assert_eq!(TcpOptions::parse(again.options).map(|options| options.len()), Ok(parsed.len()));
+}
+
+fn options(bytes: &[u8]) {
+    let Ok(options) = TcpOptions::parse(bytes) else { return };
+    let mut out = [0; tcp::MAX_OPTIONS_LEN];
+    let len = options.emit(&mut out);
+    assert_eq!(len, options.len());
+    let again = TcpOptions::parse(&out[..len]).expect("what was emitted is parsed");
+    let blocks = again.sack.as_slice();
+    // Blocks that find no room are left out, the last ones first.
+    assert_eq!(options.sack.as_slice().get(..blocks.len()), Some(blocks));
+    assert_eq!(TcpOptions { sack: options.sack, ..again }, options);
+}
+
+fn datagram(bytes: &[u8]) {
+    let Ok(datagram) = UdpDatagram::parse(bytes) else { return };
+    let mut out = vec![0; udp::HEADER_LEN];
+    datagram.repr.emit(&mut out);
+    out.extend_from_slice(datagram.payload);
+    let pseudo = Sum::pseudo_v4(Ipv4Addr::LOCALHOST, Ipv4Addr::BROADCAST, Protocol::UDP, out.len());
+    udp::fill_checksum(&mut out, pseudo);
+    let again = UdpDatagram::parse(&out).expect("what was emitted is parsed");
+    assert_eq!((again.repr, again.payload), (datagram.repr, datagram.payload));
+    assert!(again.has_checksum());
+    assert_eq!(again.verify(pseudo), Ok(()));
+}
+
+fn message(bytes: &[u8]) {
+    let Ok(message) = Icmpv4Repr::parse(bytes) else { return };
+    let mut out = vec![0; message.len()];
+    message.emit(&mut out);
+    assert_eq!(Icmpv4Repr::parse(&out), Ok(message));
+}
+
+fn record(bytes: &[u8; DatagramHeader::LEN]) {
+    let Some(header) = DatagramHeader::parse(bytes) else { return };
+    let mut out = [0; DatagramHeader::LEN];
+    header.emit(&mut out);
+    assert_eq!(DatagramHeader::parse(&out), Some(header));
+}
