@@ -1,1 +1,4 @@
-//! Short programs that use netlane.
+//! What the example programs, and others, share.
+#![deny(missing_docs)]
+
+pub mod http;
