@@ -138,7 +138,7 @@ impl Host {
             let cpu = config.lanes.cpus.get(index).copied();
             let (region, stop, started) = (Arc::clone(&host.region), Arc::clone(&host.stop), started.clone());
             let thread = thread::Builder::new().name(format!("netlane-lane{index}"));
-            let body = move || live(port, lane, Placement { region, index, cpu, stop }, &started);
+            let body = move || live(port, lane, Placement { region, index, cpu, stop }, started);
             host.threads.push(thread.spawn(body).map_err(StartError::Thread)?);
         }
         drop(started);
@@ -176,7 +176,7 @@ fn live<P: Port>(
     port: P,
     config: LaneConfig,
     placement: Placement,
-    started: &mpsc::Sender<Result<(), StartError>>,
+    started: mpsc::Sender<Result<(), StartError>>,
 ) {
     let Placement { region, index, cpu, stop } = placement;
     // However this ends, nobody waits for the lane any more.
@@ -190,6 +190,8 @@ fn live<P: Port>(
     }
     let lane = Lane::new(port.open(), config, region, index, stop);
     let _ = started.send(Ok(()));
+    // Whoever starts the lanes listens until all have let go of this.
+    drop(started);
     if let Err(link_down) = lane.run() {
         tracing::warn!("lane {index} ends: {link_down}");
     }

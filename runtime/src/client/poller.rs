@@ -143,7 +143,7 @@ impl Poller {
             match slot {
                 WAKE => woken = true,
                 slot if (slot as usize) < region.slots() => {
-                    state.nominate(slot, || region.control(slot).polled())
+                    state.nominate(slot, || region.control(slot).polled());
                 }
                 _ => {}
             }

@@ -1,8 +1,8 @@
 //! What a configuration means to the parts that a host is made of.
 
 use std::io;
-use std::net::IpAddr;
 
+use ipnet::IpNet;
 use netlane_backends::tap::TapConfig;
 use netlane_backends::wrap::impair::{ImpairConfig, Impairment, Rate};
 use netlane_config::{Config, Impair, MacAddress, TapBackend};
@@ -107,9 +107,9 @@ pub(super) fn mac(config: &Config) -> [u8; 6] {
     if let Some(MacAddress(mac)) = config.interface.mac {
         return mac;
     }
-    let [a, b, c, d] = match config.interface.addresses.first().map(|net| net.addr()) {
-        Some(IpAddr::V4(v4)) => v4.octets(),
-        Some(IpAddr::V6(v6)) => (v6.to_bits() as u32).to_be_bytes(),
+    let [a, b, c, d] = match config.interface.addresses.first() {
+        Some(IpNet::V4(v4)) => v4.addr().octets(),
+        Some(IpNet::V6(v6)) => (v6.addr().to_bits() as u32).to_be_bytes(),
         None => [0, 0, 0, 1],
     };
     [0x02, 0x00, a, b, c, d]

@@ -68,7 +68,6 @@ impl Buffers for LaneBuffers {
     fn close(&mut self, _: SocketId, send: SendRing, receive: ReceiveRing) {
         let slot = send.slot;
         let used = [send.passed as usize + send.ring.len(), receive.passed as usize];
-        drop((send, receive));
         if used.into_iter().any(|bytes| bytes > KEPT) {
             self.slots.give_back_when_free(slot);
         }

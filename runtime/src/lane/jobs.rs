@@ -127,8 +127,7 @@ impl<I: PacketIo + Waitable> Lane<I> {
         let Some(entry) = self.stack.buffers_mut().slots.get_mut(slot) else { return };
         let socket = entry.socket;
         match std::mem::take(&mut entry.kind) {
-            Kind::Listener(accepted) => {
-                drop(accepted);
+            Kind::Listener(_) => {
                 entry.socket = None;
                 self.refuse_accepted(slot);
                 let _ = socket.map(|socket| self.stack.tcp_close(socket));

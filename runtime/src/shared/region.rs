@@ -343,10 +343,6 @@ impl PollerSide {
     pub(crate) fn take_overflow(&self) -> bool {
         self.overflow.swap(0, Ordering::Acquire) != 0
     }
-
-    pub(crate) fn has_overflow(&self) -> bool {
-        self.overflow.load(Ordering::Relaxed) != 0
-    }
 }
 
 /// A memfd, mapped to be shared.
