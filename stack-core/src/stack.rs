@@ -62,6 +62,8 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     /// Bounds what strangers can make us send.
     errors: RateLimit,
     secret: Secret,
+    /// How far the searches for a connection's local port have come.
+    ports_tried: u32,
     rng: fastrand::Rng,
 }
 
@@ -104,6 +106,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             learnt: ArrayVec::new(),
             errors: RateLimit::per_second(limits.errors_per_second),
             secret: Secret::new(&mut rng),
+            ports_tried: 0,
             rng,
             tcp,
             limits,

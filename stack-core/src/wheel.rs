@@ -24,6 +24,8 @@ pub(crate) struct TimerWheel {
     occupied: [u64; LEVELS],
     /// By slot.
     entries: Vec<Entry>,
+    /// No list that holds something begins before this tick.
+    quiet_until: u64,
 }
 
 impl TimerWheel {
@@ -33,7 +35,13 @@ impl TimerWheel {
     /// A wheel without deadlines.
     #[must_use]
     pub(crate) const fn new() -> Self {
-        Self { position: 0, heads: [NONE; LISTS], occupied: [0; LEVELS], entries: Vec::new() }
+        Self {
+            position: 0,
+            heads: [NONE; LISTS],
+            occupied: [0; LEVELS],
+            entries: Vec::new(),
+            quiet_until: IDLE,
+        }
     }
 
     /// Sets the deadline of `slot`, in place of the one that it may have. Allocates only for a slot that is
@@ -50,7 +58,10 @@ impl TimerWheel {
             return;
         }
         self.cancel(slot);
-        self.link(slot, deadline);
+        let list = self.link(slot, deadline);
+        // The list is looked at when its first tick comes.
+        let begin = if list == DUE { 0 } else { first_tick(deadline, list / WIDTH) };
+        self.quiet_until = self.quiet_until.min(begin);
     }
 
     /// Removes the deadline of `slot`, if it has one.
@@ -71,19 +82,25 @@ impl TimerWheel {
     #[inline]
     pub(crate) fn expire(&mut self, now: Instant) -> Option<u32> {
         let now = now.as_nanos() >> TICK_SHIFT;
+        if now < self.quiet_until {
+            self.position = self.position.max(now);
+            return None;
+        }
+        self.expire_by(now)
+    }
+
+    fn expire_by(&mut self, now: u64) -> Option<u32> {
         loop {
             let due = self.heads[DUE];
             if due != NONE {
                 self.cancel(due);
                 return Some(due);
             }
-            if now <= self.position {
-                return None;
-            }
             match self.next_list() {
                 Some(next) if next.begin <= now => self.enter(next),
-                _ => {
+                next => {
                     self.position = self.position.max(now);
+                    self.quiet_until = next.map_or(IDLE, |list| list.begin);
                     return None;
                 }
             }
@@ -128,7 +145,8 @@ impl TimerWheel {
         }
     }
 
-    fn link(&mut self, slot: u32, deadline: u64) {
+    /// Puts an entry into the list for its deadline. Returns which one that is.
+    fn link(&mut self, slot: u32, deadline: u64) -> usize {
         let list = self.list_of(deadline);
         let next = core::mem::replace(&mut self.heads[list], slot);
         self.entries[slot as usize] = Entry { prev: LIST | list as u32, next, deadline };
@@ -138,6 +156,7 @@ impl TimerWheel {
         if list != DUE {
             self.occupied[list / WIDTH] |= 1 << (list % WIDTH);
         }
+        list
     }
 
     /// Joins what stands before and after an entry that was taken out.
@@ -177,6 +196,12 @@ impl Default for TimerWheel {
 #[inline]
 const fn tick_at_or_after(at: Instant) -> u64 {
     at.as_nanos().div_ceil(TimerWheel::TICK_NANOS)
+}
+
+/// The first tick of the list that holds `tick` on `level`.
+#[inline]
+const fn first_tick(tick: u64, level: usize) -> u64 {
+    tick >> (DIGIT * level) << (DIGIT * level)
 }
 
 const TICK_SHIFT: u32 = 17;

@@ -14,15 +14,18 @@ const FIRST: u16 = 49_152;
 const COUNT: u16 = u16::MAX - FIRST + 1;
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
-    /// A local port for a connection from `local` to `remote` (RFC 6056 §3.3.3: each remote end has a starting
-    /// point of its own, hidden from others), or `None` if each is taken.
+    /// A local port for a connection from `local` to `remote`, or `None` if each is taken. RFC 6056 §3.3.3: each
+    /// remote end has a starting point of its own, hidden from others, and the search goes on where it ended
+    /// before, so that it does not pass all ports in use each time.
     pub(super) fn free_connection_port(&mut self, local: IpAddr, remote: Endpoint) -> Option<u16> {
         let tuple = |port| FourTuple { local: Endpoint::new(local, port), remote };
-        let start = self.secret.port_offset(&tuple(0)).wrapping_add(self.rng.u32(..64));
-        ports_from(start).find(|&port| {
+        let start = self.secret.port_offset(&tuple(0)).wrapping_add(self.ports_tried);
+        let (passed, port) = (0..).zip(ports_from(start)).find(|&(_, port)| {
             self.sockets.connection_between(&tuple(port)).is_none()
                 && self.sockets.demux.listener(Endpoint::new(local, port)).is_none()
-        })
+        })?;
+        self.ports_tried = self.ports_tried.wrapping_add(passed + 1);
+        Some(port)
     }
 
     /// A local port for datagrams, or an identifier for echoes, that no other socket on `local` has.

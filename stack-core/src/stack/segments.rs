@@ -49,13 +49,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let Some(id) = self.sockets.connection_between(&tuple) else {
             return self.open_passively(&tuple, &segment);
         };
-        let Some(accept_room) = self.accept_room(id) else {
-            // Its listener was closed while the handshake went on.
-            self.sockets.remove(id);
-            return self.open_passively(&tuple, &segment);
-        };
         let Some(connection) = self.sockets.table.connection_mut(id) else { return };
-        let decision = connection.on_segment(&mut context!(self, id), &segment, accept_room);
+        if let Some(listener) = connection.listener() {
+            return self.receive_in_handshake(id, listener, &tuple, &segment);
+        }
+        let decision = connection.on_segment(&mut context!(self, id), &segment, true);
         if decision.next == Next::Reopen {
             // Its user may still hold the handle, and have bytes to read.
             self.end(id, None, Readiness::empty());
@@ -64,12 +62,24 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.carry_out(id, decision);
     }
 
-    /// Whether a connection in its handshake may complete it: one that came through a listener needs a place in
-    /// its accept queue. `None` if that listener is gone.
-    #[inline]
-    fn accept_room(&mut self, id: SocketId) -> Option<bool> {
-        let Some(listener) = self.sockets.table.connection_mut(id)?.listener() else { return Some(true) };
-        self.sockets.table.listener_mut(listener).map(|listener| listener.has_room())
+    /// A segment for a connection that came through a listener and is in its handshake: to complete it, it
+    /// needs a place in the accept queue.
+    fn receive_in_handshake(
+        &mut self,
+        id: SocketId,
+        listener: SocketId,
+        tuple: &FourTuple,
+        segment: &Segment<'_>,
+    ) {
+        let Some(queue) = self.sockets.table.listener_mut(listener) else {
+            // The listener was closed meanwhile.
+            self.sockets.remove(id);
+            return self.open_passively(tuple, segment);
+        };
+        let accept_room = queue.has_room();
+        let Some(connection) = self.sockets.table.connection_mut(id) else { return };
+        let decision = connection.on_segment(&mut context!(self, id), segment, accept_room);
+        self.carry_out(id, decision);
     }
 
     /// A segment of no connection: a SYN for a listener opens one, others are answered with a reset
@@ -134,15 +144,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     #[inline]
     pub(super) fn carry_out(&mut self, id: SocketId, decision: Decision) {
         let Decision { next, answer, ready } = decision;
-        match answer {
-            Answer::Nothing => {}
-            Answer::Output => self.sockets.owe(id),
-            Answer::Reset { seq, ack } => {
-                if let Some(tuple) = self.sockets.table.connection_mut(id).map(|connection| connection.tuple)
-                {
-                    self.answer_with_reset(&tuple, seq, ack);
-                }
-            }
+        if let Answer::Reset { seq, ack } = answer
+            && let Some(connection) = self.sockets.table.connection_mut(id)
+        {
+            let tuple = connection.tuple;
+            self.answer_with_reset(&tuple, seq, ack);
         }
         match next {
             Next::Stay | Next::SynReceived | Next::Reopen => {}
@@ -150,8 +156,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Next::TimeWait => self.sockets.notify(id, Readiness::CLOSED),
             Next::Closed(error) => return self.end(id, error, ready),
         }
-        self.sockets.notify(id, ready);
-        self.sockets.arm(id);
+        self.sockets.settle(id, answer == Answer::Output, ready);
     }
 
     /// A connection has completed its handshake: its listener's user, if any, is told.

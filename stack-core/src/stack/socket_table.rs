@@ -61,6 +61,35 @@ impl<B: Buffers> Socket<B> {
     }
 }
 
+impl<B: Buffers> Socket<B> {
+    /// Adds to what its user has not been told; true if the socket must be listed for that now.
+    #[inline]
+    fn becomes_ready(&mut self, ready: Readiness) -> bool {
+        let listed = !self.pending.is_empty() || self.silent;
+        self.pending |= ready;
+        !listed && !ready.is_empty()
+    }
+
+    /// Notes that it owes output; true if it must be listed for that now.
+    #[inline]
+    fn becomes_owing(&mut self) -> bool {
+        !core::mem::replace(&mut self.owes, true)
+    }
+
+    /// When the wheel has to call, if that is earlier than it is set to. A call that comes too early, because
+    /// the timer was put off, only sets it anew: so the wheel is not touched by every segment.
+    #[inline]
+    fn rearms(&mut self) -> Option<Instant> {
+        let Kind::Connection(connection) = &self.kind else { return None };
+        let at = connection.state.next_deadline()?;
+        if self.armed.is_some_and(|armed| armed <= at) {
+            return None;
+        }
+        self.armed = Some(at);
+        Some(at)
+    }
+}
+
 impl<B: Buffers> Table<Socket<B>> {
     pub(crate) fn connection_mut(&mut self, id: SocketId) -> Option<&mut Connection<B>> {
         match &mut self.get_mut(id)?.kind {
@@ -169,16 +198,27 @@ impl<B: Buffers> Sockets<B> {
         }
     }
 
+    /// Notes what came of a socket's turn: that it owes output, what it became ready for, and when its timers
+    /// are due.
+    #[inline]
+    pub(crate) fn settle(&mut self, id: SocketId, owes: bool, ready: Readiness) {
+        let Some(socket) = self.table.get_mut(id) else { return };
+        if socket.becomes_ready(ready) {
+            self.changed.push_back(id);
+        }
+        if owes && socket.becomes_owing() {
+            self.owing.push_back(id);
+        }
+        if let Some(at) = socket.rearms() {
+            self.wheel.set(id.slot() as u32, at);
+        }
+    }
+
     /// Notes that a socket became ready, for its user to be told.
     #[inline]
     pub(crate) fn notify(&mut self, id: SocketId, ready: Readiness) {
-        if ready.is_empty() {
-            return;
-        }
         let Some(socket) = self.table.get_mut(id) else { return };
-        let told = !socket.pending.is_empty() || socket.silent;
-        socket.pending |= ready;
-        if !told {
+        if socket.becomes_ready(ready) {
             self.changed.push_back(id);
         }
     }
@@ -219,7 +259,7 @@ impl<B: Buffers> Sockets<B> {
     #[inline]
     pub(crate) fn owe(&mut self, id: SocketId) {
         let Some(socket) = self.table.get_mut(id) else { return };
-        if !core::mem::replace(&mut socket.owes, true) {
+        if socket.becomes_owing() {
             self.owing.push_back(id);
         }
     }
@@ -239,18 +279,12 @@ impl<B: Buffers> Sockets<B> {
         None
     }
 
-    /// Makes sure that the wheel calls when the connection's earliest timer is due. A call that comes too
-    /// early, because the timer was put off, only leads here again: so the wheel is not touched by every
-    /// segment.
+    /// Makes sure that the wheel calls when the connection's earliest timer is due.
     #[inline]
     pub(crate) fn arm(&mut self, id: SocketId) {
         let Some(socket) = self.table.get_mut(id) else { return };
-        let Kind::Connection(connection) = &socket.kind else { return };
-        if let Some(at) = connection.state.next_deadline()
-            && socket.armed.is_none_or(|armed| at < armed)
-        {
+        if let Some(at) = socket.rearms() {
             self.wheel.set(id.slot() as u32, at);
-            socket.armed = Some(at);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::time::Instant;
 
-/// What a connection may wait for. The kinds that exclude each other share a deadline.
+/// What a connection may wait for. The kinds that exclude each other take each other's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
     /// Data, a SYN or a FIN in flight was not acknowledged (RFC 6298).
@@ -18,11 +18,10 @@ pub(crate) enum Timer {
 /// The deadlines of one connection's timers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timers {
-    /// Of [`Timer::Retransmit`], or of [`Timer::Persist`] where `persisting`.
-    resend: Instant,
+    retransmit: Instant,
+    persist: Instant,
     delayed_ack: Instant,
     idle: Instant,
-    persisting: bool,
 }
 
 /// A deadline that never comes.
@@ -30,15 +29,15 @@ const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 impl Timers {
     pub(crate) const fn new() -> Self {
-        Self { resend: NEVER, delayed_ack: NEVER, idle: NEVER, persisting: false }
+        Self { retransmit: NEVER, persist: NEVER, delayed_ack: NEVER, idle: NEVER }
     }
 
     /// Sets `timer` to go off at `at`, in place of what it was set to, or of the kind that it excludes.
     #[inline]
     pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
         match timer {
-            Timer::Retransmit => (self.resend, self.persisting) = (at, false),
-            Timer::Persist => (self.resend, self.persisting) = (at, true),
+            Timer::Retransmit => (self.retransmit, self.persist) = (at, NEVER),
+            Timer::Persist => (self.retransmit, self.persist) = (NEVER, at),
             Timer::DelayedAck => self.delayed_ack = at,
             Timer::Idle => self.idle = at,
         }
@@ -46,27 +45,30 @@ impl Timers {
 
     #[inline]
     pub(crate) fn clear(&mut self, timer: Timer) {
-        if self.is_set(timer) {
-            self.set(timer, NEVER);
-        }
+        *self.deadline(timer) = NEVER;
     }
 
     #[inline]
-    pub(crate) fn is_set(&self, timer: Timer) -> bool {
-        NEVER
-            != match timer {
-                Timer::Retransmit if self.persisting => NEVER,
-                Timer::Persist if !self.persisting => NEVER,
-                Timer::Retransmit | Timer::Persist => self.resend,
-                Timer::DelayedAck => self.delayed_ack,
-                Timer::Idle => self.idle,
-            }
+    pub(crate) fn is_set(&mut self, timer: Timer) -> bool {
+        *self.deadline(timer) != NEVER
+    }
+
+    #[inline]
+    fn deadline(&mut self, timer: Timer) -> &mut Instant {
+        match timer {
+            Timer::Retransmit => &mut self.retransmit,
+            Timer::Persist => &mut self.persist,
+            Timer::DelayedAck => &mut self.delayed_ack,
+            Timer::Idle => &mut self.idle,
+        }
     }
 
     /// Takes one timer that is due at `now` and clears it.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Timer> {
-        let due = if self.resend <= now {
-            if self.persisting { Timer::Persist } else { Timer::Retransmit }
+        let due = if self.retransmit <= now {
+            Timer::Retransmit
+        } else if self.persist <= now {
+            Timer::Persist
         } else if self.delayed_ack <= now {
             Timer::DelayedAck
         } else if self.idle <= now {
@@ -81,7 +83,7 @@ impl Timers {
     /// The earliest deadline, if any timer is set.
     #[inline]
     pub(crate) fn next(&self) -> Option<Instant> {
-        let next = self.resend.min(self.delayed_ack).min(self.idle);
+        let next = self.retransmit.min(self.persist).min(self.delayed_ack).min(self.idle);
         (next != NEVER).then_some(next)
     }
 }

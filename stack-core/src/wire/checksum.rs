@@ -36,13 +36,19 @@ impl Sum {
     /// The sum of nothing.
     pub const ZERO: Self = Self(0);
 
+    /// The sum of four bytes.
+    #[inline]
+    #[must_use]
+    pub const fn of_word(bytes: [u8; 4]) -> Self {
+        Self(u32::from_ne_bytes(bytes) as u64)
+    }
+
     /// The sum of the IPv4 pseudo-header of TCP and UDP (RFC 9293 §3.1, RFC 768). `len` is the length of the
     /// transport header and what follows it, in bytes.
     #[inline]
     #[must_use]
     pub fn pseudo_v4(src: Ipv4Addr, dst: Ipv4Addr, protocol: Protocol, len: usize) -> Self {
-        let addresses = Self(u64::from(u32::from_ne_bytes(src.octets())))
-            .add(Self(u64::from(u32::from_ne_bytes(dst.octets()))));
+        let addresses = Self::of_word(src.octets()).add(Self::of_word(dst.octets()));
         addresses.add_u16(u16::from(protocol.0)).add_len(len)
     }
 

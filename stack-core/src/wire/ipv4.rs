@@ -121,7 +121,7 @@ impl Ipv4Repr {
         let total_len = payload_len.wrapping_add(HEADER_LEN as u16);
         let ttl_protocol = u16::from_be_bytes([ttl, protocol.0]);
         let words = [u16::from_be_bytes([VERSION_IHL, tos]), total_len, ident, flags, ttl_protocol];
-        let addresses = sum(&src.octets()).add(sum(&dst.octets()));
+        let addresses = Sum::of_word(src.octets()).add(Sum::of_word(dst.octets()));
         let checksum = words.into_iter().fold(addresses, Sum::add_u16).finish();
         // Field by field, and summed before: see `EthernetRepr::emit`.
         let (header, _) = Header::mut_from_prefix(out).expect("room for an IPv4 header");
