@@ -1,21 +1,17 @@
-//! Serves files over HTTP/1.1 (RFC 9112) on any stream of bytes.
+//! Serves files, or what else a site has, over HTTP/1.1 (RFC 9112) on any stream of bytes.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use percent_encoding::percent_decode_str;
 
-/// Answers requests for the files below `root` until the peer ends the stream, or asks for that.
-///
-/// It knows `GET` and `HEAD`. A directory stands for its `index.html`. A path that leads out of `root`, also through a
-/// symbolic link, is not found.
+/// Answers requests for what a site offers until the peer ends the stream, or asks for that. It knows `GET` and `HEAD`.
 ///
 /// # Errors
-/// Those of the stream, and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if a file became shorter while it was sent.
-pub fn serve(mut stream: impl Read + Write, root: &Path) -> io::Result<()> {
-    let root = root.canonicalize()?;
+/// Those of the stream, and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if a body was shorter than the site said.
+pub fn serve(mut stream: impl Read + Write, site: &(impl Site + ?Sized)) -> io::Result<()> {
     let mut received = Vec::new();
     loop {
         let request = match next_request(&mut stream, &mut received)? {
@@ -23,10 +19,45 @@ pub fn serve(mut stream: impl Read + Write, root: &Path) -> io::Result<()> {
             Received::End => return Ok(()),
             Received::Malformed(status) => return refuse(&mut stream, status),
         };
-        answer(&mut stream, &root, &request)?;
+        answer(&mut stream, site, &request)?;
         if !request.keep_alive {
             return Ok(());
         }
+    }
+}
+
+/// What a server offers.
+pub trait Site {
+    /// What stands at a path, which is decoded and mostly begins with a slash.
+    fn find(&self, path: &str) -> Option<Resource>;
+}
+
+/// Something that can be had from a server.
+pub struct Resource {
+    /// Its type, for the `Content-Type` header.
+    pub content_type: &'static str,
+    /// How many bytes it has.
+    pub len: u64,
+    /// Its bytes.
+    pub body: Box<dyn Read>,
+}
+
+/// The files below a directory. A directory stands for its `index.html`. A path that leads out, also through a symbolic
+/// link, is not found.
+impl Site for Path {
+    fn find(&self, path: &str) -> Option<Resource> {
+        let root = self.canonicalize().ok()?;
+        let mut found = root.join(path.trim_start_matches('/')).canonicalize().ok()?;
+        if !found.starts_with(&root) {
+            return None;
+        }
+        if found.is_dir() {
+            found = found.join("index.html").canonicalize().ok().filter(|index| index.starts_with(&root))?;
+        }
+        // A pipe or a device would block, or never end.
+        let len = found.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+        let file = File::open(&found).ok()?;
+        Some(Resource { content_type: content_type(&found), len, body: Box::new(file) })
     }
 }
 
@@ -103,36 +134,21 @@ fn understand(request: &httparse::Request) -> Result<Request, Status> {
     Ok(Request { head_only, path: request.path.unwrap_or("/").to_owned(), keep_alive })
 }
 
-fn answer(stream: &mut impl Write, root: &Path, request: &Request) -> io::Result<()> {
-    let Some((path, mut file, len)) = open(root, &request.path) else {
+fn answer(stream: &mut impl Write, site: &(impl Site + ?Sized), request: &Request) -> io::Result<()> {
+    let path = request.path.split(['?', '#']).next().unwrap_or_default();
+    let found = percent_decode_str(path).decode_utf8().ok().and_then(|path| site.find(&path));
+    let Some(Resource { content_type, len, body }) = found else {
         return write_text(stream, Status::NotFound, request.keep_alive, request.head_only);
     };
-    let mut out = BufWriter::with_capacity(FILE_CHUNK, stream);
-    write_head(&mut out, Status::Ok, content_type(&path), len, request.keep_alive)?;
+    let mut out = BufWriter::with_capacity(CHUNK, stream);
+    write_head(&mut out, Status::Ok, content_type, len, request.keep_alive)?;
     if !request.head_only {
-        let sent = io::copy(&mut Read::by_ref(&mut file).take(len), &mut out)?;
+        let sent = io::copy(&mut body.take(len), &mut out)?;
         if sent < len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
     out.flush()
-}
-
-/// Opens the file that a request's target names, if it is a file below `root`.
-fn open(root: &Path, target: &str) -> Option<(PathBuf, File, u64)> {
-    let path = target.split(['?', '#']).next()?;
-    let path = percent_decode_str(path).decode_utf8().ok()?;
-    let mut found = root.join(path.trim_start_matches('/')).canonicalize().ok()?;
-    if !found.starts_with(root) {
-        return None;
-    }
-    if found.is_dir() {
-        found = found.join("index.html").canonicalize().ok().filter(|index| index.starts_with(root))?;
-    }
-    // A pipe or a device would block, or never end.
-    let len = found.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
-    let file = File::open(&found).ok()?;
-    Some((found, file, len))
 }
 
 fn refuse(stream: &mut impl Write, status: Status) -> io::Result<()> {
@@ -207,8 +223,8 @@ fn content_type(path: &Path) -> &'static str {
 
 const LONGEST_HEAD: usize = 16 * 1024;
 const MOST_HEADERS: usize = 64;
-/// How much of a file is read and written at a time, in bytes.
-const FILE_CHUNK: usize = 64 * 1024;
+/// How much of a body is read and written at a time, in bytes.
+const CHUNK: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ fn answers(requests: &str) -> Vec<u8> {
     let directory = site();
     let mut peer = Peer { sends: Cursor::new(requests.into()), gets: Vec::new() };
     let stream = &mut peer;
-    serve(stream, &directory.path().join("site")).unwrap();
+    serve(stream, directory.path().join("site").as_path()).unwrap();
     peer.gets
 }
 
