@@ -1,0 +1,5 @@
+//! TCP.
+
+pub(crate) mod listener;
+mod options;
+pub(crate) mod stream;

@@ -1,0 +1,347 @@
+//! Connections.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use netlane_runtime::{ConnectError, KeepAlive, Socket};
+use rustix::io::Errno;
+
+use super::options::Options;
+use crate::errno::ToErrno;
+use crate::net::{Netlane, each_address, known_family};
+use crate::shared::{Shared, zero_timeout};
+
+/// A TCP connection, as [`std::net::TcpStream`].
+///
+/// When its last handle is dropped, what was written is still sent and the connection ends in order, unless bytes are
+/// left that nobody has read: then the peer is reset. [`set_linger`](Self::set_linger) changes that.
+#[derive(Debug)]
+pub struct TcpStream {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Shared,
+    options: Options,
+}
+
+impl TcpStream {
+    pub(super) fn new(net: &Netlane, socket: Socket) -> Self {
+        Self { inner: Arc::new(Inner { shared: Shared::new(net, socket), options: Options::default() }) }
+    }
+
+    /// Connects to the first of `addresses` that accepts, and waits for that.
+    ///
+    /// # Errors
+    /// `ECONNREFUSED`, `ETIMEDOUT`, `ENETUNREACH` where no route leads there, `EHOSTUNREACH` where a router or the
+    /// lack of an answer to ARP says so, `EADDRNOTAVAIL` where no local port is left, `EMFILE` or `ENOBUFS` where a
+    /// limit of the configuration is reached.
+    pub fn connect(net: &Netlane, addresses: impl ToSocketAddrs) -> io::Result<Self> {
+        each_address(addresses, |remote| Self::establish(net, None, remote, None))
+    }
+
+    /// Connects as [`connect`](Self::connect), from `local`: an address of the stack's or the unspecified one, and a
+    /// port or 0.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect), and `EADDRNOTAVAIL` where `local` cannot be had.
+    pub fn connect_from(net: &Netlane, local: SocketAddr, addresses: impl ToSocketAddrs) -> io::Result<Self> {
+        let local = known_family(local)?;
+        each_address(addresses, |remote| Self::establish(net, Some(local), remote, None))
+    }
+
+    /// Connects to `address`, and gives up after `timeout`.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect), [`TimedOut`](io::ErrorKind::TimedOut) when the time is over, and
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a timeout of zero.
+    pub fn connect_timeout(net: &Netlane, address: &SocketAddr, timeout: Duration) -> io::Result<Self> {
+        if timeout.is_zero() {
+            return Err(zero_timeout());
+        }
+        Self::establish(net, None, known_family(*address)?, Instant::now().checked_add(timeout))
+    }
+
+    /// Begins to connect, and returns a stream that does not block. A [`Poller`](crate::Poller) tells when it is
+    /// writable: then [`take_error`](Self::take_error) says whether it is connected. (`connect` on a non-blocking
+    /// socket, which answers `EINPROGRESS`.)
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect) that are known at once.
+    pub fn connect_nonblocking(net: &Netlane, address: &SocketAddr) -> io::Result<Self> {
+        let remote = reachable(known_family(*address)?)?;
+        let socket = net.client().tcp_begin_connect(None, remote).map_err(ToErrno::into_io)?;
+        let stream = Self::new(net, socket);
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    }
+
+    fn establish(
+        net: &Netlane,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        deadline: Option<Instant>,
+    ) -> io::Result<Self> {
+        match net.client().tcp_connect(local, reachable(remote)?, deadline) {
+            Ok(socket) => Ok(Self::new(net, socket)),
+            Err(ConnectError::TimedOut) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the peer did not answer in time"))
+            }
+            Err(error) => Err(error.into_io()),
+        }
+    }
+
+    /// Copies bytes that have arrived, and leaves them to be read.
+    ///
+    /// # Errors
+    /// Those of [`read`](Read::read).
+    pub fn peek(&self, out: &mut [u8]) -> io::Result<usize> {
+        let shared = &self.inner.shared;
+        shared.when_readable(|| shared.socket.try_peek(out).map_err(ToErrno::into_io))
+    }
+
+    /// Ends the stream in one direction or both. Reading gives what has arrived and then 0; writing gives `EPIPE`, and
+    /// the peer reads the end behind what was written. Threads that wait in the other direction go on.
+    ///
+    /// # Errors
+    /// `ENOTCONN` where the connection has ended, or there never was one.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.inner.shared.socket.shutdown(how);
+        Ok(())
+    }
+
+    /// The peer's address and port.
+    ///
+    /// # Errors
+    /// `ENOTCONN` where the connection is not established, or not any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.shared.socket.peer_addr().ok_or_else(|| Errno::NOTCONN.into())
+    }
+
+    /// The socket's own address and port.
+    ///
+    /// # Errors
+    /// None. It is fallible as in [`std::net`].
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.shared.local_addr()
+    }
+
+    /// Lets calls wait, or not.
+    ///
+    /// # Errors
+    /// None.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.inner.shared.set_nonblocking(nonblocking);
+        Ok(())
+    }
+
+    /// How long reading waits (`SO_RCVTIMEO`); for as long as it takes where `None`. It ends with `EAGAIN`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.inner.shared.read_timeout.set(timeout)
+    }
+
+    /// How long writing waits (`SO_SNDTIMEO`); for as long as it takes where `None`. It ends with `EAGAIN`, unless
+    /// some bytes were written before.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.inner.shared.write_timeout.set(timeout)
+    }
+
+    /// How long reading waits.
+    ///
+    /// # Errors
+    /// None.
+    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.inner.shared.read_timeout.get())
+    }
+
+    /// How long writing waits.
+    ///
+    /// # Errors
+    /// None.
+    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.inner.shared.write_timeout.get())
+    }
+
+    /// Sends small segments at once (`TCP_NODELAY`), or holds them back while others are unacknowledged.
+    ///
+    /// # Errors
+    /// None.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        let mut options = self.inner.options.lock();
+        options.no_delay = nodelay;
+        self.inner.shared.socket.set_no_delay(nodelay);
+        Ok(())
+    }
+
+    /// Whether small segments are sent at once.
+    ///
+    /// # Errors
+    /// None.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        Ok(self.inner.options.get().no_delay)
+    }
+
+    /// Asks a silent peer whether it still lives (`SO_KEEPALIVE`, `TCP_KEEPIDLE`, `TCP_KEEPINTVL`, `TCP_KEEPCNT`), or
+    /// stops asking. A peer that does not answer ends the connection with `ETIMEDOUT`.
+    ///
+    /// # Errors
+    /// None.
+    pub fn set_keepalive(&self, keepalive: Option<KeepAlive>) -> io::Result<()> {
+        let mut options = self.inner.options.lock();
+        options.keepalive = keepalive;
+        self.inner.shared.socket.set_keepalive(keepalive);
+        Ok(())
+    }
+
+    /// Whether, and how, a silent peer is asked.
+    ///
+    /// # Errors
+    /// None.
+    pub fn keepalive(&self) -> io::Result<Option<KeepAlive>> {
+        Ok(self.inner.options.get().keepalive)
+    }
+
+    /// What dropping the last handle does (`SO_LINGER`): with `None` it returns at once and the rest happens behind
+    /// it, zero resets the peer and loses what was not sent, and any other time is how long to wait until the peer has
+    /// acknowledged all.
+    ///
+    /// # Errors
+    /// None.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        self.inner.options.lock().linger = linger;
+        Ok(())
+    }
+
+    /// What dropping the last handle does.
+    ///
+    /// # Errors
+    /// None.
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        Ok(self.inner.options.get().linger)
+    }
+
+    /// Takes what befell the connection (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// None.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(self.inner.shared.take_error())
+    }
+
+    /// Another handle of the same socket.
+    ///
+    /// # Errors
+    /// None.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { inner: Arc::clone(&self.inner) })
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+}
+
+/// What Linux does with port 0 as a peer's: nobody can listen there.
+fn reachable(remote: SocketAddr) -> io::Result<SocketAddr> {
+    if remote.port() == 0 { Err(Errno::CONNREFUSED.into()) } else { Ok(remote) }
+}
+
+impl Read for &TcpStream {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let shared = &self.inner.shared;
+        shared.when_readable(|| shared.socket.try_read(out).map_err(ToErrno::into_io))
+    }
+
+    fn read_vectored(&mut self, out: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let Some((first, rest)) = split_mut(out) else { return Ok(0) };
+        let mut read = self.read(first)?;
+        let mut full = read == first.len();
+        for next in rest {
+            if !full {
+                break;
+            }
+            // What has not arrived yet is for another call; what goes wrong now is still so then.
+            let more = self.inner.shared.socket.try_read(next).unwrap_or(0);
+            full = more == next.len();
+            read += more;
+        }
+        Ok(read)
+    }
+}
+
+impl Write for &TcpStream {
+    /// Queues all of `bytes`, and waits for room if need be. Sockets that do not block, and those whose time is over,
+    /// queue as many as there is room for.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let shared = &self.inner.shared;
+        let mut written = 0;
+        let outcome = shared.when_writable(|| {
+            written += shared.socket.try_write(&bytes[written..]).map_err(ToErrno::into_io)?;
+            if written < bytes.len() { Err(Errno::AGAIN.into()) } else { Ok(written) }
+        });
+        // What was queued is told first; what went wrong behind it, next time.
+        if written > 0 { Ok(written) } else { outcome }
+    }
+
+    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut written = 0;
+        for slice in bytes {
+            match self.write(slice) {
+                Ok(n) => {
+                    written += n;
+                    if n < slice.len() {
+                        break;
+                    }
+                }
+                Err(error) if written == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for TcpStream {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(out)
+    }
+
+    fn read_vectored(&mut self, out: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(out)
+    }
+}
+
+impl Write for TcpStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The first buffer that is not empty, and those behind it.
+fn split_mut<'a, 'b>(
+    slices: &'a mut [IoSliceMut<'b>],
+) -> Option<(&'a mut IoSliceMut<'b>, &'a mut [IoSliceMut<'b>])> {
+    let first = slices.iter().position(|slice| !slice.is_empty())?;
+    slices[first..].split_first_mut()
+}

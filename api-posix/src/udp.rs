@@ -1,0 +1,221 @@
+//! UDP.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::errno::ToErrno;
+use crate::net::{Netlane, each_address};
+use crate::shared::Shared;
+
+/// A UDP socket, as [`std::net::UdpSocket`].
+#[derive(Debug)]
+pub struct UdpSocket {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Shared,
+    broadcast: AtomicBool,
+}
+
+impl UdpSocket {
+    /// Takes datagrams to the first of `addresses` that can be had. Port 0 stands for a free one, and the unspecified
+    /// address for all that the stack has.
+    ///
+    /// # Errors
+    /// `EADDRINUSE`, `EADDRNOTAVAIL` where the address is not the stack's, `EMFILE` or `ENOBUFS` where a limit of the
+    /// configuration is reached.
+    pub fn bind(net: &Netlane, addresses: impl ToSocketAddrs) -> io::Result<Self> {
+        each_address(addresses, |local| {
+            let socket = net.client().udp_bind(local).map_err(ToErrno::into_io)?;
+            let inner = Inner { shared: Shared::new(net, socket), broadcast: AtomicBool::new(false) };
+            Ok(Self { inner: Arc::new(inner) })
+        })
+    }
+
+    /// Sends a datagram to the first of `addresses`.
+    ///
+    /// # Errors
+    /// `EMSGSIZE` for more than fits, `EAGAIN` where there is no room in the socket's buffer and it does not block or
+    /// its time is over, `EACCES` for the broadcast address without [leave](Self::set_broadcast); and what befell an
+    /// earlier datagram: `ECONNREFUSED`, `EHOSTUNREACH`.
+    pub fn send_to(&self, payload: &[u8], addresses: impl ToSocketAddrs) -> io::Result<usize> {
+        let Some(remote) = addresses.to_socket_addrs()?.next() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name stands for no address"));
+        };
+        self.send_datagram(payload, remote)
+    }
+
+    /// Takes a datagram, cut off where `out` is too short, and tells who sent it.
+    ///
+    /// # Errors
+    /// `EAGAIN` where none is there and the socket does not block or its time is over; and what befell a datagram
+    /// that was sent: `ECONNREFUSED`, `EHOSTUNREACH`.
+    pub fn recv_from(&self, out: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let shared = &self.inner.shared;
+        let (len, header) =
+            shared.when_readable(|| shared.socket.try_recv_from(out).map_err(ToErrno::into_io))?;
+        Ok((len, header.remote))
+    }
+
+    /// Copies a datagram as [`recv_from`](Self::recv_from), and leaves it to be received.
+    ///
+    /// # Errors
+    /// Those of [`recv_from`](Self::recv_from).
+    pub fn peek_from(&self, out: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let shared = &self.inner.shared;
+        let (len, header) =
+            shared.when_readable(|| shared.socket.try_peek_from(out).map_err(ToErrno::into_io))?;
+        Ok((len, header.remote))
+    }
+
+    /// Chooses the peer that [`send`](Self::send) sends to, and that datagrams are taken from.
+    ///
+    /// # Errors
+    /// None but that of resolving a name.
+    pub fn connect(&self, addresses: impl ToSocketAddrs) -> io::Result<()> {
+        each_address(addresses, |peer| {
+            self.inner.shared.socket.udp_connect(Some(peer));
+            Ok(())
+        })
+    }
+
+    /// Sends a datagram to the peer that was chosen.
+    ///
+    /// # Errors
+    /// `EDESTADDRREQ` where none was, and those of [`send_to`](Self::send_to).
+    pub fn send(&self, payload: &[u8]) -> io::Result<usize> {
+        let peer = self.inner.shared.socket.peer_addr().ok_or(Errno::DESTADDRREQ)?;
+        self.send_datagram(payload, peer)
+    }
+
+    /// Takes a datagram, cut off where `out` is too short.
+    ///
+    /// # Errors
+    /// Those of [`recv_from`](Self::recv_from).
+    pub fn recv(&self, out: &mut [u8]) -> io::Result<usize> {
+        self.recv_from(out).map(|(len, _)| len)
+    }
+
+    /// Copies a datagram, and leaves it to be received.
+    ///
+    /// # Errors
+    /// Those of [`recv_from`](Self::recv_from).
+    pub fn peek(&self, out: &mut [u8]) -> io::Result<usize> {
+        self.peek_from(out).map(|(len, _)| len)
+    }
+
+    /// The peer that was chosen.
+    ///
+    /// # Errors
+    /// `ENOTCONN` where none was.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.shared.socket.peer_addr().ok_or_else(|| Errno::NOTCONN.into())
+    }
+
+    /// The socket's own address and port.
+    ///
+    /// # Errors
+    /// None. It is fallible as in [`std::net`].
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.shared.local_addr()
+    }
+
+    /// Lets calls wait, or not.
+    ///
+    /// # Errors
+    /// None.
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.inner.shared.set_nonblocking(nonblocking);
+        Ok(())
+    }
+
+    /// How long receiving waits (`SO_RCVTIMEO`); for as long as it takes where `None`. It ends with `EAGAIN`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.inner.shared.read_timeout.set(timeout)
+    }
+
+    /// How long sending waits for room (`SO_SNDTIMEO`); for as long as it takes where `None`. It ends with `EAGAIN`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
+    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.inner.shared.write_timeout.set(timeout)
+    }
+
+    /// How long receiving waits.
+    ///
+    /// # Errors
+    /// None.
+    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.inner.shared.read_timeout.get())
+    }
+
+    /// How long sending waits.
+    ///
+    /// # Errors
+    /// None.
+    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.inner.shared.write_timeout.get())
+    }
+
+    /// Gives leave to send to the broadcast address (`SO_BROADCAST`), or takes it away.
+    ///
+    /// # Errors
+    /// None.
+    pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
+        self.inner.broadcast.store(broadcast, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the socket may send to the broadcast address.
+    ///
+    /// # Errors
+    /// None.
+    pub fn broadcast(&self) -> io::Result<bool> {
+        Ok(self.inner.broadcast.load(Ordering::Relaxed))
+    }
+
+    /// Takes what befell a datagram that was sent (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// None.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        Ok(self.inner.shared.take_error())
+    }
+
+    /// Another handle of the same socket.
+    ///
+    /// # Errors
+    /// None.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { inner: Arc::clone(&self.inner) })
+    }
+
+    fn send_datagram(&self, payload: &[u8], remote: SocketAddr) -> io::Result<usize> {
+        let Inner { shared, broadcast } = &*self.inner;
+        match remote {
+            SocketAddr::V6(_) => return Err(Errno::AFNOSUPPORT.into()),
+            SocketAddr::V4(v4) if v4.ip().is_broadcast() && !broadcast.load(Ordering::Relaxed) => {
+                return Err(Errno::ACCESS.into());
+            }
+            SocketAddr::V4(_) if remote.port() == 0 => return Err(Errno::INVAL.into()),
+            SocketAddr::V4(_) => {}
+        }
+        shared.when_writable(|| shared.socket.try_send_to(payload, remote).map_err(ToErrno::into_io))?;
+        Ok(payload.len())
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+}
