@@ -1,7 +1,10 @@
 //! TCP as its peers see it: in packet scripts, where the test plays the peer, and between simulated hosts.
 
 mod app;
+mod blind_attacks;
+mod closing;
 mod flow_control;
+mod goodput;
 mod handshake;
 mod retransmission;
 mod transfer;

@@ -1,0 +1,180 @@
+//! UDP: RFC 768, RFC 1122 §4.1.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use netlane_core::wire::MacAddr;
+use netlane_core::{BindError, Readiness, RecvError, SendError, SocketId};
+use netlane_sim::{Host, Script, World, pattern, seed};
+
+use crate::frames::{PEER, STACK, parse_ip, parse_udp, udp};
+
+const EVERYBODY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 255);
+
+fn bind(script: &mut Script, address: Ipv4Addr, port: u16) -> SocketId {
+    script.stack().udp_bind(SocketAddr::from((address, port))).unwrap()
+}
+
+/// The next datagram's payload and sender.
+fn receive(script: &mut Script, socket: SocketId) -> Option<(Vec<u8>, SocketAddr)> {
+    let mut out = vec![0; 2_000];
+    let (n, header) = script.stack().udp_recv_from(socket, &mut out).ok()?;
+    out.truncate(n);
+    Some((out, header.remote))
+}
+
+#[test]
+fn two_stacks_exchange_datagrams_of_all_sizes() {
+    for offload in [false, true] {
+        let (mut world, a, b) =
+            World::pair(seed(1), |host: Host| host.device(|device| device.checksum_offload = offload));
+        let near = world[a].udp_bind("10.0.0.1:1000".parse().unwrap()).unwrap();
+        let far = world[b].udp_bind("0.0.0.0:2000".parse().unwrap()).unwrap();
+        for len in [0, 1, 2, 3, 1_000, 1_471, 1_472] {
+            let payload = pattern(0, len);
+            world[a].udp_send_to(near, "10.0.0.2:2000".parse().unwrap(), &payload).unwrap();
+            world.run_for(Duration::from_millis(1));
+            let mut out = [0; 2_000];
+            let (n, header) = world[b].udp_recv_from(far, &mut out).expect("a datagram");
+            assert_eq!(out[..n], payload);
+            assert_eq!(header.remote, "10.0.0.1:1000".parse().unwrap());
+            assert_eq!(header.local, Ipv4Addr::new(10, 0, 0, 2));
+            world[b].udp_send_to(far, header.remote, &payload).unwrap();
+            world.run_for(Duration::from_millis(1));
+            assert_eq!(world[a].udp_recv_from(near, &mut out).map(|(n, _)| n), Ok(len));
+        }
+        assert_eq!(world[b].counters().rx_bad_checksum, 0);
+    }
+}
+
+#[test]
+fn datagram_larger_than_the_link_is_not_sent_and_counted() {
+    let mut script = Script::new();
+    let socket = bind(&mut script, STACK, 53);
+    script.stack().udp_send_to(socket, Script::PEER, &[0; 1_473]).unwrap();
+    script.expect_nothing();
+    assert_eq!(script.stack().counters().tx_too_large, 1);
+    assert_eq!(script.stack().udp_send_to(socket, Script::PEER, &[0; 65_508]), Err(SendError::TooLarge));
+}
+
+#[test]
+fn longer_datagram_is_cut_off_and_its_length_is_told() {
+    let mut script = Script::new();
+    let socket = bind(&mut script, STACK, 53);
+    script.inject_frame(&udp((PEER, 99), (STACK, 53), b"0123456789"));
+    script.inject_frame(&udp((PEER, 99), (STACK, 53), b"next"));
+    let mut out = [0; 4];
+    let (n, header) = script.stack().udp_recv_from(socket, &mut out).unwrap();
+    assert_eq!((n, header.payload_len, &out), (4, 10, b"0123"));
+    assert_eq!(receive(&mut script, socket).unwrap().0, b"next");
+    assert_eq!(script.stack().udp_recv_from(socket, &mut out).map(|_| ()), Err(RecvError::WouldBlock));
+}
+
+#[test]
+fn connected_socket_hears_its_peer_alone() {
+    let mut script = Script::new();
+    let socket = bind(&mut script, STACK, 53);
+    script.stack().udp_connect(socket, Some(SocketAddr::from((PEER, 99)))).unwrap();
+    script.inject_frame(&udp((PEER, 98), (STACK, 53), b"another port"));
+    script.inject_frame(&udp((Ipv4Addr::new(10, 0, 0, 3), 99), (STACK, 53), b"another host"));
+    assert_eq!(receive(&mut script, socket), None);
+    assert_eq!(script.stack().counters().rx_no_socket, 2);
+    script.inject_frame(&udp((PEER, 99), (STACK, 53), b"the peer"));
+    assert_eq!(receive(&mut script, socket).unwrap().0, b"the peer");
+    script.stack().udp_connect(socket, None).unwrap();
+    script.inject_frame(&udp((PEER, 98), (STACK, 53), b"anybody"));
+    assert_eq!(receive(&mut script, socket).unwrap().0, b"anybody");
+}
+
+#[test]
+fn datagrams_to_everybody_arrive_at_a_socket_for_all_addresses() {
+    let mut script = Script::new();
+    let socket = bind(&mut script, Ipv4Addr::UNSPECIFIED, 53);
+    for everybody in [EVERYBODY, Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 251)] {
+        script.inject_frame(&udp((PEER, 99), (everybody, 53), b"hello all"));
+        assert_eq!(receive(&mut script, socket).unwrap().0, b"hello all");
+    }
+    // Where nobody listens, nobody complains.
+    script.inject_frame(&udp((PEER, 99), (EVERYBODY, 54), b"hello all"));
+    script.expect_nothing();
+}
+
+#[test]
+fn datagrams_to_everybody_leave_as_such() {
+    let mut script = Script::new();
+    let socket = bind(&mut script, Ipv4Addr::UNSPECIFIED, 53);
+    let group = Ipv4Addr::new(224, 0, 0, 251);
+    for (to, mac) in [
+        (EVERYBODY, MacAddr::BROADCAST),
+        (Ipv4Addr::BROADCAST, MacAddr::BROADCAST),
+        (group, MacAddr([0x01, 0x00, 0x5e, 0, 0, 251])),
+    ] {
+        script.stack().udp_send_to(socket, SocketAddr::from((to, 53)), b"hello all").unwrap();
+        let frame = script.next_frame().expect("a datagram");
+        let (ethernet, packet) = parse_ip(&frame);
+        assert_eq!((ethernet.dst, packet.repr.src, packet.repr.dst), (mac, STACK, to));
+        assert_eq!(parse_udp(&frame).payload, b"hello all");
+    }
+}
+
+#[test]
+fn full_receive_buffer_drops_and_counts() {
+    let mut script = Script::builder().stack(|config| config.tcp.receive_buffer = 1_000).start();
+    let socket = bind(&mut script, STACK, 53);
+    for n in 0..5 {
+        script.inject_frame(&udp((PEER, 99), (STACK, 53), &[n; 400]));
+    }
+    assert_eq!(script.stack().counters().rx_socket_full, 3);
+    // What was taken is whole and in order, and there is room again afterwards.
+    assert_eq!(receive(&mut script, socket).unwrap().0, [0; 400]);
+    assert_eq!(receive(&mut script, socket).unwrap().0, [1; 400]);
+    assert_eq!(receive(&mut script, socket), None);
+    script.inject_frame(&udp((PEER, 99), (STACK, 53), &[9; 400]));
+    assert_eq!(receive(&mut script, socket).unwrap().0, [9; 400]);
+}
+
+#[test]
+fn full_send_buffer_would_block_until_datagrams_have_left() {
+    let mut script = Script::builder().stack(|config| config.tcp.send_buffer = 1_000).start();
+    let socket = bind(&mut script, STACK, 53);
+    let mut queued = 0;
+    while script.stack().udp_send_to(socket, Script::PEER, &[0; 300]) == Ok(()) {
+        queued += 1;
+    }
+    assert_eq!(script.stack().udp_send_to(socket, Script::PEER, &[0; 300]), Err(SendError::WouldBlock));
+    while script.stack().next_event().is_some() {}
+    assert_eq!(script.skip(), queued);
+    let event = script.stack().next_event().expect("room again");
+    assert_eq!((event.socket, event.ready), (socket, Readiness::WRITABLE));
+}
+
+#[test]
+fn addresses_and_ports_are_bound_once() {
+    let mut script = Script::new();
+    let end = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let stack = script.stack();
+    let socket = stack.udp_bind(end("10.0.0.1:53")).unwrap();
+    assert_eq!(stack.udp_bind(end("10.0.0.1:53")), Err(BindError::InUse));
+    assert_eq!(stack.udp_bind(end("10.0.0.7:53")), Err(BindError::NotLocal));
+    // The same port on all addresses takes what no closer one does.
+    let wide = stack.udp_bind(end("0.0.0.0:53")).unwrap();
+    assert!(stack.tcp_listen(end("10.0.0.1:53"), 1).is_ok(), "TCP has ports of its own");
+    script.inject_frame(&udp((PEER, 99), (STACK, 53), b"close"));
+    assert!(receive(&mut script, socket).is_some());
+    assert!(receive(&mut script, wide).is_none());
+    script.stack().datagram_close(socket).unwrap();
+    script.inject_frame(&udp((PEER, 99), (STACK, 53), b"wide"));
+    assert!(receive(&mut script, wide).is_some());
+}
+
+#[test]
+fn free_ports_are_found_and_differ() {
+    let mut script = Script::new();
+    let mut ports = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        let socket = bind(&mut script, STACK, 0);
+        let port = script.stack().local_addr(socket).unwrap().port();
+        assert!(port >= 49_152);
+        assert!(ports.insert(port), "{port} twice");
+    }
+}

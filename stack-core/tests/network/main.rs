@@ -1,0 +1,9 @@
+//! Everything below and beside TCP: ARP, routes, ICMP, UDP, malformed packets, and the limits of tables.
+
+mod datagrams;
+mod frames;
+mod handles;
+mod icmp;
+mod limits;
+mod malformed;
+mod neighbors;

@@ -1,0 +1,192 @@
+//! Segments that somebody who cannot see the connection may have sent: RFC 5961, RFC 7323 §5.
+
+use netlane_core::wire::TcpFlags;
+use netlane_core::{SocketError, SocketId, TcpState};
+use netlane_sim::{Script, ack, data, fin, rst, rst_ack, syn, syn_ack};
+
+fn established(script: &mut Script, socket: SocketId) -> bool {
+    script.stack().tcp_state(socket) == Ok(TcpState::Established)
+}
+
+#[test]
+fn reset_outside_of_the_window_is_dropped() {
+    let mut script = Script::new();
+    let socket = script.accepted();
+    for seq in [0, 65_536, 0x8000_0000] {
+        script.inject(rst(seq));
+        script.expect_nothing();
+    }
+    assert!(established(&mut script, socket));
+    assert_eq!(script.stack().counters().tcp_out_of_window, 3);
+}
+
+#[test]
+fn reset_in_the_window_is_challenged() {
+    let mut script = Script::new();
+    let socket = script.accepted();
+    for seq in [2, 1_000, 65_535] {
+        script.inject(rst(seq));
+        script.expect(ack(1));
+    }
+    assert!(established(&mut script, socket));
+    assert_eq!(script.stack().counters().tcp_challenge_acks, 3);
+}
+
+#[test]
+fn reset_with_the_exact_number_is_believed() {
+    let mut script = Script::new();
+    let socket = script.accepted();
+    script.inject(rst(1));
+    assert_eq!(script.stack().take_error(socket), Ok(Some(SocketError::Reset)));
+    script.expect_nothing();
+}
+
+#[test]
+fn syn_on_a_connection_is_challenged_wherever_it_lies() {
+    let mut script = Script::new();
+    let socket = script.accepted();
+    for seq in [0, 1, 1_000, 100_000] {
+        script.inject(syn().seq(seq));
+        script.expect(ack(1));
+        script.inject(syn_ack().seq(seq));
+        script.expect(ack(1));
+    }
+    assert!(established(&mut script, socket));
+}
+
+#[test]
+fn acknowledgement_of_what_was_never_sent_is_challenged() {
+    let mut script = Script::new();
+    let socket = script.accepted();
+    script.send(socket, 100);
+    script.expect(data(1, 100));
+    script.inject(ack(102));
+    script.expect(ack(101).seq(101).ack(1));
+    script.inject(ack(0x8000_0000));
+    script.expect(ack(101).seq(101).ack(1));
+    // Its data does not count either.
+    script.inject(data(1, 10).ack(102));
+    script.expect(ack(101).seq(101).ack(1));
+    assert_eq!(script.read(socket), 0);
+    assert_eq!(script.stack().counters().tcp_challenge_acks, 3);
+}
+
+#[test]
+fn acknowledgement_older_than_a_window_is_challenged_and_a_younger_one_is_taken() {
+    let mut script = Script::builder().window(1_000).start();
+    let socket = script.accept(syn().mss(1_460).win(1_000));
+    for n in 0..3 {
+        script.send(socket, 1_000);
+        script.expect(data(1 + n * 1_000, 1_000));
+        script.inject(ack(1 + (n + 1) * 1_000));
+    }
+    script.inject(data(1, 10).ack(2_001));
+    assert_eq!(script.read(socket), 10);
+    script.inject(data(11, 10).ack(2_000));
+    assert_eq!(script.read(socket), 0);
+    assert_eq!(script.stack().counters().tcp_challenge_acks, 1);
+}
+
+#[test]
+fn data_outside_of_the_window_is_answered_with_an_acknowledgement() {
+    let mut script = Script::new();
+    let socket = script.accepted();
+    script.inject(data(65_537, 10));
+    script.expect(ack(1));
+    script.inject(data(0u32.wrapping_sub(100), 10));
+    script.expect(ack(1));
+    assert_eq!(script.read(socket), 0);
+    assert_eq!(script.stack().counters().tcp_out_of_window, 2);
+}
+
+#[test]
+fn segment_without_acknowledgement_is_dropped() {
+    let mut script = Script::new();
+    let socket = script.accepted();
+    script.inject(data(1, 10).without(TcpFlags::ACK));
+    script.inject(fin(1).without(TcpFlags::ACK));
+    script.expect_nothing();
+    assert!(established(&mut script, socket));
+    assert_eq!(script.stack().counters().tcp_without_ack, 2);
+}
+
+#[test]
+fn old_timestamp_is_answered_with_an_acknowledgement() {
+    let mut script = Script::builder().stack(|config| config.tcp.timestamps = true).start();
+    let socket = script.accept(syn().mss(1_460).ts(1_000, 0));
+    script.inject(data(1, 10).ts(1_010, 0));
+    assert_eq!(script.read(socket), 10);
+    script.inject(data(11, 10).ts(1_009, 0));
+    script.expect(ack(1).ack(11));
+    assert_eq!(script.read(socket), 0);
+    assert_eq!(script.stack().counters().tcp_outdated_timestamp, 1);
+    script.inject(data(11, 10).ts(1_010, 0));
+    assert_eq!(script.read(socket), 10);
+    // RFC 7323 §5.2: resets are believed whatever their timestamp.
+    script.inject(rst(21).ts(1, 0));
+    assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::Closed));
+}
+
+#[test]
+fn reset_of_a_handshake_must_be_exact_as_well() {
+    let mut script = Script::new();
+    script.listen();
+    script.inject(syn().mss(1_460));
+    script.expect(syn_ack().mss(1_460));
+    script.inject(rst(100_000));
+    script.expect_nothing();
+    script.inject(rst(2));
+    script.expect(syn_ack().mss(1_460));
+    script.inject(ack(1));
+    assert_eq!(script.stack().counters().tcp_passive_opens, 1);
+}
+
+#[test]
+fn wrong_acknowledgement_of_a_handshake_is_reset() {
+    let mut script = Script::new();
+    script.listen();
+    script.inject(syn().mss(1_460));
+    script.expect(syn_ack().mss(1_460));
+    script.inject(ack(2));
+    script.expect(rst(2));
+    script.inject(ack(1));
+    assert_eq!(script.stack().counters().tcp_passive_opens, 1);
+}
+
+#[test]
+fn segments_of_no_connection_are_reset_so_that_their_sender_believes_it() {
+    let mut script = Script::new();
+    script.inject(ack(77));
+    script.expect(rst(77));
+    script.inject(data(1, 10).without(TcpFlags::ACK));
+    script.expect(rst_ack(0, 11));
+    script.inject(rst(1));
+    script.inject(rst_ack(1, 1));
+    script.expect_nothing();
+    script.inject(syn().with(TcpFlags::FIN));
+    script.expect(rst_ack(0, 2));
+}
+
+#[test]
+fn syn_with_fin_opens_nothing() {
+    let mut script = Script::new();
+    script.listen();
+    script.inject(syn().with(TcpFlags::FIN));
+    script.expect(rst_ack(0, 2));
+}
+
+#[test]
+fn resets_to_strangers_are_limited_and_to_our_own_peers_they_are_not() {
+    let mut script = Script::builder().stack(|config| config.limits.errors_per_second = 3).start();
+    let socket = script.accepted();
+    for _ in 0..10 {
+        script.inject(ack(1).port(77));
+    }
+    assert_eq!(script.skip(), 3);
+    assert_eq!(script.stack().counters().tx_suppressed, 7);
+    script.stack().tcp_abort(socket).unwrap();
+    script.expect(rst_ack(1, 1));
+    script.run_for(std::time::Duration::from_secs(1));
+    script.inject(ack(1).port(77));
+    assert_eq!(script.skip(), 1);
+}
