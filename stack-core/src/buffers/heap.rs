@@ -11,11 +11,11 @@ use crate::SocketId;
 ///
 /// A buffer holds memory only while bytes wait in it, and takes as much as they need. What is given back is
 /// kept for the next buffer, so that nothing is allocated in steady state.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct HeapBuffers {
     /// Rings that wait to be used again, by the power of two of their capacity over [`SMALLEST`].
     #[expect(clippy::vec_box, reason = "a ring moves between here and its buffer as one pointer")]
-    spare: Vec<Vec<Box<Ring>>>,
+    spare: [Vec<Box<Ring>>; CLASSES],
 }
 
 /// A buffer of [`HeapBuffers`].
@@ -29,6 +29,10 @@ pub struct HeapBuffer {
 
 /// Capacity of the smallest ring, in bytes.
 const SMALLEST: usize = 512;
+/// The most bytes of one buffer: the greatest window that TCP can offer (RFC 7323 §2.3).
+const LARGEST: usize = 1 << 30;
+/// Classes of rings.
+const CLASSES: usize = (LARGEST.ilog2() - SMALLEST.ilog2()) as usize + 1;
 /// Rings of one class that are kept for the next buffer; what comes beyond goes back to the allocator.
 const SPARES_PER_CLASS: usize = 1_024;
 
@@ -48,7 +52,7 @@ impl HeapBuffers {
     /// Buffers that hold nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { spare: Vec::new() }
+        Self { spare: [const { Vec::new() }; CLASSES] }
     }
 
     /// Appends as many of `bytes` as fit, and returns how many those were.
@@ -102,8 +106,7 @@ impl HeapBuffers {
     }
 
     fn take_ring(&mut self, class: u8) -> Box<Ring> {
-        let spare = self.spare.get_mut(usize::from(class)).and_then(Vec::pop);
-        spare.unwrap_or_else(|| {
+        self.spare[usize::from(class)].pop().unwrap_or_else(|| {
             Box::new(Ring {
                 head: 0,
                 len: 0,
@@ -116,13 +119,16 @@ impl HeapBuffers {
 
     fn give_back(&mut self, mut ring: Box<Ring>) {
         (ring.head, ring.len, ring.reach) = (0, 0, 0);
-        let class = usize::from(ring.class);
-        if self.spare.len() <= class {
-            self.spare.resize_with(class + 1, Vec::new);
+        let spare = &mut self.spare[usize::from(ring.class)];
+        if spare.len() < SPARES_PER_CLASS {
+            spare.push(ring);
         }
-        if self.spare[class].len() < SPARES_PER_CLASS {
-            self.spare[class].push(ring);
-        }
+    }
+}
+
+impl Default for HeapBuffers {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -202,7 +208,7 @@ impl Buffers for HeapBuffers {
 
 impl HeapBuffer {
     fn new(limit: usize) -> Self {
-        Self { ring: None, limit: u32::try_from(limit).unwrap_or(u32::MAX), class: 0 }
+        Self { ring: None, limit: limit.min(LARGEST) as u32, class: 0 }
     }
 }
 

@@ -68,7 +68,8 @@ impl RttEstimator {
 }
 
 fn micros(span: Duration) -> u32 {
-    u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
+    let seconds = u32::try_from(span.as_secs()).unwrap_or(u32::MAX);
+    seconds.saturating_mul(1_000_000).saturating_add(span.subsec_micros())
 }
 
 #[cfg(test)]
