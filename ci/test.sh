@@ -30,8 +30,8 @@ docs      600  rustdoc without a warning
 features  600  the backends build in the combinations that users choose
 no-std    600  the core builds where there is no operating system
 tests    1500  unit, integration and documentation tests
-loom      900  the rings, in every order of their threads
-miri     1200  the rings, and what else has unsafe code, under an interpreter that sees undefined behaviour
+loom      900  the rings and doorbells, in every order of their threads
+miri     1200  the rings, under an interpreter that sees undefined behaviour
 fuzz      900  each fuzz target for some seconds
 interop  1200  against the kernel's TCP and common programs, in network namespaces
 book      600  the book builds, and its links lead somewhere
@@ -98,13 +98,14 @@ stage_tests() {
 }
 
 stage_loom() {
-  RUSTFLAGS="--cfg loom" cargo test -p netlane-ring --lib --target-dir target/loom
+  # With its own flags and thus its own folder, or everything else would be built once more after it.
+  export RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
+  cargo test -p netlane-ring --lib
+  cargo test -p netlane-backends --lib --no-default-features --features memory
 }
 
 stage_miri() {
   nightly miri rust-src || return 0
-  # Enough random cases to meet every branch; an interpreted one takes a thousand times as long.
-  export PROPTEST_CASES=4 MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-env-forward=PROPTEST_CASES"
   cargo +nightly miri test -p netlane-ring --lib --target-dir target/miri
 }
 
