@@ -121,6 +121,9 @@ pub enum PollError {
     /// So many pollers exist already.
     #[error("a client has at most 64 pollers: drop one")]
     TooMany,
+    /// The socket is another host's.
+    #[error("the socket is another host's: add it to a poller of that one's client")]
+    OtherHost,
     /// The socket is in this poller, or in another one.
     #[error("the socket is polled already: remove it there first")]
     Registered,

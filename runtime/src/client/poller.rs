@@ -67,8 +67,11 @@ impl Poller {
     /// Tells of `socket` from now on, under a token of the caller's choice.
     ///
     /// # Errors
-    /// [`PollError::Registered`].
+    /// [`PollError::Registered`], [`PollError::OtherHost`].
     pub fn add(&self, socket: &Socket, token: u64, interest: Readiness) -> Result<(), PollError> {
+        if !Arc::ptr_eq(&self.client, &socket.inner.client) {
+            return Err(PollError::OtherHost);
+        }
         let mut polled = socket.inner.polled();
         if polled.is_some() {
             return Err(PollError::Registered);

@@ -149,10 +149,15 @@ impl Socket {
         self.request_all(Request::KeepAlive(keepalive));
     }
 
-    /// Takes datagrams from `peer` only, or from everybody. Those that wait already stay.
+    /// Takes datagrams from `peer` only, or from everybody. Those that wait already stay. When this returns, no
+    /// others arrive.
     pub fn udp_connect(&self, peer: Option<SocketAddr>) {
         *self.inner.peer.lock().unwrap_or_else(PoisonError::into_inner) = peer;
         self.request_all(Request::ConnectUdp { peer });
+        for part in &self.inner.parts {
+            // Jobs are done in their order: with the answer, the one before it is done. A lane that is gone takes none.
+            let _ = self.inner.client.ask(part.slot(), Question::State);
+        }
     }
 
     /// Ends the socket at once: the peer of a connection is reset, and whatever waits is lost. Threads that wait for

@@ -2,14 +2,15 @@
 
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use netlane_core::Readiness;
 
 use super::part::Part;
 use super::socket::{Inner, Socket, SocketKind};
-use super::{LaneGone, RecvError, SendError};
+use super::{LaneGone, RecvError, SendError, WaitError};
 use crate::lane::{is_roomy, is_tight};
-use crate::shared::{Request, Status};
+use crate::shared::{Interest, Request, Status};
 
 impl Socket {
     /// Moves bytes that have arrived to `out`, and returns how many; 0 at the end of the stream.
@@ -84,6 +85,36 @@ impl Socket {
             }
         }
         part.wake_waiters();
+    }
+
+    /// Whether this is a connection that is established, and has not ended in both directions.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        let status = |part: &Part| part.control().status();
+        self.stream()
+            .map(status)
+            .is_some_and(|status| status.has(Status::CONNECTED) && !self.inner.is_closed())
+    }
+
+    /// Bytes that were written to a connection and its peer has not acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.stream().map_or(0, |part| part.writer().len())
+    }
+
+    /// Waits until the peer has acknowledged all that was written, or the connection has ended. Threads that go on
+    /// writing make this longer.
+    ///
+    /// # Errors
+    /// [`WaitError`].
+    pub fn wait_acknowledged(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
+        let found = self.first().control().bell.wait(Interest::WRITE, deadline, || {
+            if self.unacknowledged() == 0 || self.inner.is_closed() {
+                return Some(Ok(()));
+            }
+            self.inner.is_gone().then_some(Err(WaitError::LaneGone(LaneGone)))
+        });
+        found.unwrap_or(Err(WaitError::TimedOut))
     }
 
     fn stream(&self) -> Option<&Part> {
