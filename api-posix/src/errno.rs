@@ -103,6 +103,7 @@ impl ToErrno for PollError {
     fn errno(self) -> Errno {
         match self {
             Self::TooMany => Errno::MFILE,
+            Self::OtherHost => Errno::INVAL,
             Self::Registered => Errno::EXIST,
             Self::NotRegistered => Errno::NOENT,
         }

@@ -33,7 +33,7 @@ impl Poller {
     /// Tells of `socket` from now on, under a token of the caller's choice.
     ///
     /// # Errors
-    /// `EEXIST` where the socket is in a poller.
+    /// `EEXIST` where the socket is in a poller, `EINVAL` where it is another network's.
     pub fn add(&self, socket: &impl AsSocket, token: u64, interest: Readiness) -> io::Result<()> {
         self.poller.add(socket.as_socket(), token, interest).map_err(ToErrno::into_io)
     }

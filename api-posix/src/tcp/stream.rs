@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netlane_runtime::{ConnectError, KeepAlive, Socket};
+use netlane_runtime::{ConnectError, KeepAlive, Readiness, SendError, Socket};
 use rustix::io::Errno;
 
 use super::options::Options;
@@ -109,8 +109,17 @@ impl TcpStream {
     /// # Errors
     /// `ENOTCONN` where the connection has ended, or there never was one.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.inner.shared.socket.shutdown(how);
-        Ok(())
+        let socket = &self.inner.shared.socket;
+        if socket.is_connected() {
+            socket.shutdown(how);
+            Ok(())
+        } else if socket.readiness().contains(Readiness::CLOSED) {
+            Err(Errno::NOTCONN.into())
+        } else {
+            // Linux as well gives up an attempt to connect.
+            socket.abort();
+            Ok(())
+        }
     }
 
     /// The peer's address and port.
@@ -118,7 +127,8 @@ impl TcpStream {
     /// # Errors
     /// `ENOTCONN` where the connection is not established, or not any more.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.shared.socket.peer_addr().ok_or_else(|| Errno::NOTCONN.into())
+        let socket = &self.inner.shared.socket;
+        socket.peer_addr().filter(|_| socket.is_connected()).ok_or_else(|| Errno::NOTCONN.into())
     }
 
     /// The socket's own address and port.
@@ -245,8 +255,36 @@ impl TcpStream {
         Ok(Self { inner: Arc::clone(&self.inner) })
     }
 
+    /// Queues bytes to be sent, as many as there is room for. What befell the connection is told before that it takes
+    /// no more, also to who has ended the stream.
+    fn queue(&self, bytes: &[u8]) -> io::Result<usize> {
+        let shared = &self.inner.shared;
+        shared.socket.try_write(bytes).map_err(|error| match error {
+            SendError::Closed => shared.take_error().unwrap_or_else(|| error.into_io()),
+            _ => error.into_io(),
+        })
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.inner.shared
+    }
+}
+
+impl Drop for Inner {
+    /// What closing does is the runtime's concern, but for `SO_LINGER`.
+    fn drop(&mut self) {
+        let socket = &self.shared.socket;
+        match self.options.get().linger {
+            None => {}
+            Some(Duration::ZERO) => socket.abort(),
+            // With bytes that nobody has read, closing resets the peer.
+            Some(_) if socket.try_peek(&mut [0]).is_ok_and(|unread| unread > 0) => {}
+            Some(linger) => {
+                socket.shutdown(Shutdown::Write);
+                // When the time is over, the rest happens behind the program's back, as without lingering.
+                let _ = socket.wait_acknowledged(Instant::now().checked_add(linger));
+            }
+        }
     }
 }
 
@@ -285,7 +323,7 @@ impl Write for &TcpStream {
         let shared = &self.inner.shared;
         let mut written = 0;
         let outcome = shared.when_writable(|| {
-            written += shared.socket.try_write(&bytes[written..]).map_err(ToErrno::into_io)?;
+            written += self.queue(&bytes[written..])?;
             if written < bytes.len() { Err(Errno::AGAIN.into()) } else { Ok(written) }
         });
         // What was queued is told first; what went wrong behind it, next time.
