@@ -131,9 +131,12 @@ impl PacketIo for SimDevice {
     }
 
     fn rx_burst(&mut self, out: &mut Batch<SimFrame>) -> Result<(), LinkDown> {
+        if self.down {
+            return Err(LinkDown);
+        }
         let n = out.remaining_capacity().min(self.received.len());
         out.extend(self.received.drain(..n));
-        if self.down { Err(LinkDown) } else { Ok(()) }
+        Ok(())
     }
 
     fn alloc(&mut self) -> Option<SimFrame> {

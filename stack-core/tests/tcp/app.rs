@@ -1,8 +1,8 @@
 //! What the hosts of these tests run: programs that move a known stream, and check what arrives.
 
 use netlane_core::wire::{EthernetRepr, Ipv4Packet, TcpOptions, TcpSegment};
-use netlane_core::{RecvError, SendError, SocketId, TcpState};
-use netlane_sim::{HostId, SimStack, World, pattern};
+use netlane_core::{RecvError, SocketId, TcpState};
+use netlane_sim::{HostId, World, pattern};
 
 /// One end of a connection that sends `to_send` bytes, shuts down, and reads until the other end has done the same.
 #[derive(Clone, Copy, Debug)]
@@ -68,11 +68,6 @@ impl Mover {
     }
 }
 
-/// Drops all events of a host.
-pub(crate) fn drain_events(stack: &mut SimStack) {
-    while stack.next_event().is_some() {}
-}
-
 /// The state of a socket; `None` when its handle is stale.
 pub(crate) fn state(world: &World, host: HostId, socket: SocketId) -> Option<TcpState> {
     world[host].tcp_state(socket).ok()
@@ -118,11 +113,6 @@ pub(crate) fn connect_to(
 pub(crate) fn address(host: HostId, port: u16) -> std::net::SocketAddr {
     let last = host.number() as u8 + 1;
     std::net::SocketAddr::from(([10, 0, 0, last], port))
-}
-
-/// What sending to a socket that has ended answers.
-pub(crate) fn send_error(stack: &mut SimStack, socket: SocketId) -> Option<SendError> {
-    stack.tcp_send(socket, b"x").err()
 }
 
 /// The options of the segment in a frame.

@@ -277,9 +277,12 @@ fn shutdown_before_the_handshake_is_complete_sends_all_and_then_a_fin() {
     script.expect(data(1, 100).fin());
 }
 
+/// Brings a connection into some state.
+type Enter = fn(&mut Script) -> SocketId;
+
 #[test]
 fn reset_ends_the_connection_in_every_state() {
-    let states: [(TcpState, fn(&mut Script) -> SocketId); 6] = [
+    let states: [(TcpState, Enter); 6] = [
         (TcpState::Established, Script::connected),
         (TcpState::FinWait1, |script| {
             let socket = script.connected();

@@ -113,15 +113,11 @@ fn options_are_used_where_both_ends_offer_them() {
         };
         for (peer_scaling, peer_stamps) in [(false, false), (false, true), (true, false), (true, true)] {
             let mut offer = syn().mss(1_400);
-            let mut answer = syn_ack().mss(1_460);
             if peer_scaling {
                 offer = offer.wscale(3);
             }
             if peer_stamps {
                 offer = offer.ts(77, 0);
-            }
-            if scaling && peer_scaling {
-                answer = answer.wscale(5);
             }
             let mut script = script();
             script.listen();
@@ -132,7 +128,6 @@ fn options_are_used_where_both_ends_offer_them() {
             assert_eq!(options.timestamps.map(|stamps| stamps.echo), both_stamps.then_some(77));
             assert_eq!(options.window_scale, (scaling && peer_scaling).then_some(5));
             assert_eq!(options.mss, Some(1_460));
-            drop(answer);
         }
     }
 }
