@@ -65,6 +65,9 @@ impl Client {
     /// until the connection is established or `deadline` has passed. Without a deadline, the stack's own timeout
     /// decides.
     ///
+    /// The lanes take turns in connecting. So with several, what feeds them must deliver an answer to the queue that
+    /// the question left from.
+    ///
     /// # Errors
     /// [`ConnectError`].
     pub fn tcp_connect(

@@ -14,7 +14,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 pub use port::Port;
 
 use crate::client::Client;
-use crate::lane::{Lane, LaneConfig};
+use crate::lane::{Gossip, Lane, LaneConfig};
 use crate::shared::Region;
 use port::{Badly, Captured};
 
@@ -133,12 +133,13 @@ impl Host {
         let client = Client::new(Arc::clone(&region));
         let mut host = Self { client, region, stop, threads: Vec::new(), device: None };
         let (started, starts) = mpsc::channel();
-        for (index, port) in ports.into_iter().enumerate() {
+        let gossips = Gossip::among_lanes(&host.region);
+        for ((index, port), gossip) in ports.into_iter().enumerate().zip(gossips) {
             let lane = settings::lane(config, seed, index, host.region.shape());
             let cpu = config.lanes.cpus.get(index).copied();
             let (region, stop, started) = (Arc::clone(&host.region), Arc::clone(&host.stop), started.clone());
             let thread = thread::Builder::new().name(format!("netlane-lane{index}"));
-            let body = move || live(port, lane, Placement { region, index, cpu, stop }, started);
+            let body = move || live(port, lane, Placement { region, gossip, index, cpu, stop }, started);
             host.threads.push(thread.spawn(body).map_err(StartError::Thread)?);
         }
         drop(started);
@@ -166,6 +167,7 @@ impl Drop for Host {
 /// Where a lane lives.
 struct Placement {
     region: Arc<Region>,
+    gossip: Gossip,
     index: usize,
     cpu: Option<usize>,
     stop: Arc<AtomicBool>,
@@ -178,7 +180,7 @@ fn live<P: Port>(
     placement: Placement,
     started: mpsc::Sender<Result<(), StartError>>,
 ) {
-    let Placement { region, index, cpu, stop } = placement;
+    let Placement { region, gossip, index, cpu, stop } = placement;
     // However this ends, nobody waits for the lane any more.
     let _lifeline = Lifeline { region: Arc::clone(&region), lane: index };
     if let Some(cpu) = cpu
@@ -188,7 +190,7 @@ fn live<P: Port>(
         let _ = started.send(Err(StartError::Pin { cpu, source }));
         return;
     }
-    let lane = Lane::new(port.open(), config, region, index, stop);
+    let lane = Lane::new(port.open(), config, region, gossip, index, stop);
     let _ = started.send(Ok(()));
     // Whoever starts the lanes listens until all have let go of this.
     drop(started);
@@ -286,3 +288,6 @@ pub enum StartError {
         source: io::Error,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 pub(crate) use buffers::{is_roomy, is_tight};
+pub(crate) use gossip::Gossip;
 pub(crate) use jobs::state_of;
 
 use crate::shared::Region;
@@ -23,6 +24,7 @@ use buffers::LaneBuffers;
 
 mod buffers;
 mod events;
+mod gossip;
 mod jobs;
 mod slots;
 
@@ -43,6 +45,7 @@ pub(crate) struct LaneConfig {
 pub(crate) struct Lane<I: PacketIo> {
     stack: Stack<I, LaneBuffers>,
     region: Arc<Region>,
+    gossip: Gossip,
     index: usize,
     stop: Arc<AtomicBool>,
     spin: Duration,
@@ -80,13 +83,24 @@ impl<I: PacketIo + Waitable> Lane<I> {
         io: I,
         config: LaneConfig,
         region: Arc<Region>,
+        gossip: Gossip,
         index: usize,
         stop: Arc<AtomicBool>,
     ) -> Self {
         let LaneConfig { stack, seed, spin, busy_poll, memory } = config;
         let buffers = LaneBuffers::new(Arc::clone(&region), index, memory);
         let stack = Stack::new(io, buffers, stack, seed);
-        Self { stack, region, index, stop, spin, busy_poll, idle_since: None, stats: LaneStats::default() }
+        Self {
+            stack,
+            region,
+            gossip,
+            index,
+            stop,
+            spin,
+            busy_poll,
+            idle_since: None,
+            stats: LaneStats::default(),
+        }
     }
 
     /// Takes turns until the lane is stopped or its link is down.
@@ -106,10 +120,24 @@ impl<I: PacketIo + Waitable> Lane<I> {
     fn turn(&mut self, now: Instant) -> Result<Turn, LinkDown> {
         self.stats.turns += 1;
         let jobs = self.take_jobs();
+        let heard = self.hear_neighbors();
         let turn = self.stack.poll(now)?;
         let events = self.carry_events();
-        // What a job or an event made us ask of the stack takes effect at the next poll.
-        Ok(if jobs || events { Turn::Busy } else { turn })
+        while let Some(news) = self.stack.next_learnt() {
+            self.gossip.tell(news);
+        }
+        // What this made us ask of the stack takes effect at the next poll.
+        Ok(if jobs || heard || events { Turn::Busy } else { turn })
+    }
+
+    /// Takes note of the neighbours that other lanes have learnt, and returns whether there were any.
+    fn hear_neighbors(&mut self) -> bool {
+        let mut heard = false;
+        while let Some((address, mac)) = self.gossip.hear() {
+            self.stack.learn_neighbor(address, mac);
+            heard = true;
+        }
+        heard
     }
 
     /// Does jobs that wait, and returns whether there were any.
@@ -142,7 +170,8 @@ impl<I: PacketIo + Waitable> Lane<I> {
     fn park(&mut self, wake_in: Option<Duration>) {
         let region = Arc::clone(&self.region);
         let parked = region.lane(self.index).doorbell.announce();
-        if !region.jobs(self.index).is_empty() || self.stop.load(Ordering::SeqCst) {
+        let has_work = !region.jobs(self.index).is_empty() || self.stop.load(Ordering::SeqCst);
+        if has_work || self.hear_neighbors() {
             return;
         }
         if !self.stack.io_mut().arm() {

@@ -13,9 +13,6 @@ const RECORD: usize = 4;
 
 impl<I: PacketIo + Waitable> Lane<I> {
     /// Tells clients which of their sockets changed, and returns whether any did.
-    //
-    // Where lanes are several, this is also the place to hand what the stack has learnt of its neighbours to the
-    // other lanes, which take it with `Stack::learn_neighbor`: an answer to ARP arrives on any queue.
     pub(super) fn carry_events(&mut self) -> bool {
         let mut any = false;
         while let Some(Event { socket, ready }) = self.stack.next_event() {
@@ -76,7 +73,9 @@ impl<I: PacketIo + Waitable> Lane<I> {
             .with(Interest::READ, ready.contains(Readiness::READABLE))
             .with(Interest::WRITE, ready.contains(Readiness::WRITABLE))
             .with(Interest::ANY, error.is_some());
-        self.notify(slot, what);
+        if what != Interest::NONE {
+            self.notify(slot, what);
+        }
     }
 
     /// Accepts connections for the client, as far as its listener has room for them. The others wait in the stack.

@@ -26,6 +26,7 @@ pub(crate) struct Bell {
 pub(crate) struct Interest(u32);
 
 impl Interest {
+    pub(crate) const NONE: Self = Self(0);
     pub(crate) const READ: Self = Self(1);
     pub(crate) const WRITE: Self = Self(1 << 1);
     pub(crate) const ANY: Self = Self(u32::MAX);
@@ -38,10 +39,6 @@ impl Interest {
     fn mask(self) -> NonZeroU32 {
         NonZeroU32::new(self.0).unwrap_or(NonZeroU32::MAX)
     }
-}
-
-impl Interest {
-    pub(crate) const NONE: Self = Self(0);
 }
 
 impl Bell {

@@ -151,6 +151,12 @@ impl Region {
         let _ = self.lanes[self.lane_of(slot)].free.push(slot);
     }
 
+    /// Puts any number among a lane's free slots, as a client could.
+    #[cfg(test)]
+    pub(crate) fn offer_slot(&self, lane: usize, slot: u32) {
+        self.lanes[lane].free.push(slot).expect("room for a slot");
+    }
+
     /// Queues a job, and wakes the lane if it is parked.
     pub(crate) fn push_job(&self, lane: usize, job: Job) -> Result<(), Full<Job>> {
         self.lanes[lane].jobs.push(job)?;
