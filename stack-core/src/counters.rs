@@ -73,8 +73,12 @@ counters! {
     tcp_passive_opens,
     /// Segments that arrived, as the device delivered them.
     tcp_segments_received,
+    /// Those of them that were super-segments: several in one piece.
+    tcp_super_segments_received,
     /// Segments that were sent, as the device took them.
     tcp_segments_sent,
+    /// Those of them that were super-segments, for the device to cut.
+    tcp_super_segments_sent,
     /// Resets that were sent.
     tcp_resets_sent,
     /// SYNs dropped: too many handshakes of one listener.

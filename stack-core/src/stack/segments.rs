@@ -46,6 +46,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Err(malformed) => return self.counters.count_malformed(malformed),
         };
         self.counters.tcp_segments_received += 1;
+        self.counters.tcp_super_segments_received += u64::from(segment.joined > 1);
         let Some(id) = self.sockets.connection_between(&tuple) else {
             return self.open_passively(&tuple, &segment);
         };
@@ -262,6 +263,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         // To the connection, what cannot be sent is lost on its way: timers repeat it or give up.
         self.counters.tcp_segments_sent += 1;
+        self.counters.tcp_super_segments_sent += u64::from(segmented);
         Ok(connection.sent(&mut context!(self, id), &plan))
     }
 

@@ -162,8 +162,9 @@ fn device_with_few_frames_and_a_short_queue_is_waited_for() {
             device.queue = 4;
         })
     };
-    let world = transfer(400_000, &Impairment { loss: 0.01, ..lan() }, short);
+    let world = transfer(400_000, &lan(), short);
     assert!(world.hosts().any(|host| world[host].counters().tx_deferred > 0));
+    transfer(400_000, &Impairment { loss: 0.01, ..lan() }, short);
 }
 
 #[test]
@@ -224,6 +225,21 @@ fn streams_pass_through_a_vlan() {
         })
     };
     transfer(400_000, &lan(), offload);
+}
+
+#[test]
+fn super_segments_are_counted_where_the_device_cuts_them() {
+    let sent = |offload: bool| -> u64 {
+        let world = transfer(400_000, &lan(), |host| {
+            host.device(|device| {
+                device.checksum_offload = offload;
+                device.segmentation_offload = offload;
+            })
+        });
+        world.hosts().map(|host| world[host].counters().tcp_super_segments_sent).sum()
+    };
+    assert!(sent(true) > 0);
+    assert_eq!(sent(false), 0);
 }
 
 #[test]
