@@ -16,7 +16,7 @@ pub use port::Port;
 use crate::client::Client;
 use crate::lane::{Gossip, Lane, LaneConfig};
 use crate::shared::Region;
-use port::{Badly, Captured};
+use port::{Captured, Impaired};
 
 mod port;
 mod settings;
@@ -95,8 +95,8 @@ impl Host {
             }
             (capture, Some(impair)) => {
                 let wrap = |(lane, port)| {
-                    let badly = Badly::new(port, settings::impair(config, impair, seed, lane));
-                    Captured::new(badly, capture.as_ref(), lane)
+                    let impaired = Impaired::new(port, settings::impair(config, impair, seed, lane));
+                    Captured::new(impaired, capture.as_ref(), lane)
                 };
                 let ports: Result<_, _> = ports.into_iter().enumerate().map(wrap).collect();
                 Self::spawn(config, seed, ports?)

@@ -94,18 +94,18 @@ fn file_of_lane(file: &Path, lane: usize) -> PathBuf {
 }
 
 /// A queue behind a bad link.
-pub(super) struct Badly<P> {
+pub(super) struct Impaired<P> {
     port: P,
     config: ImpairConfig,
 }
 
-impl<P> Badly<P> {
+impl<P> Impaired<P> {
     pub(super) fn new(port: P, config: ImpairConfig) -> Self {
         Self { port, config }
     }
 }
 
-impl<P: Port> Port for Badly<P> {
+impl<P: Port> Port for Impaired<P> {
     type Io = Impair<P::Io, fn() -> u64>;
 
     fn open(self) -> Self::Io {
