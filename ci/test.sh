@@ -29,7 +29,7 @@ clippy    900  no warning, in all targets with all features
 docs      600  rustdoc without a warning
 features  600  the backends build in the combinations that users choose
 no-std    600  the core builds where there is no operating system
-tests    1500  unit, integration and documentation tests
+tests    1500  unit, integration and documentation tests of all packages but interop
 loom      900  the rings and doorbells, in every order of their threads
 miri     1200  the rings, under an interpreter that sees undefined behaviour
 fuzz      900  each fuzz target for some seconds
@@ -85,15 +85,9 @@ stage_no-std() {
 
 stage_tests() {
   need_package iproute2 tshark || true
-  if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --workspace --profile ci --no-fail-fast || failure=1
-    # Tests that could do nothing here say so; nextest shows the output of those that failed alone.
-    grep -ho 'SKIPPED [^<]*' target/nextest/ci/junit.xml || true
-  else
-    echo "cargo-nextest is missing: the tests run one binary after the other"
-    cargo test --workspace --all-targets --no-fail-fast -- --show-output || failure=1
-  fi
-  cargo test --workspace --doc --no-fail-fast || failure=1
+  run_tests --workspace --exclude netlane-interop || failure=1
+  # Documentation tests have no time limit of their own.
+  timeout --kill-after=10 600 cargo test --workspace --doc --no-fail-fast || failure=1
   return "${failure:-0}"
 }
 
@@ -117,12 +111,8 @@ stage_fuzz() {
 }
 
 stage_interop() {
-  if [[ ! -x ci/interop/run.sh ]]; then
-    skip "interop" "ci/interop/run.sh is not there yet"
-    return 0
-  fi
   need_package iproute2 iputils-ping curl netcat-openbsd iperf3 python3 tshark || true
-  ci/interop/run.sh
+  run_tests -p netlane-interop
 }
 
 stage_book() {
@@ -145,6 +135,21 @@ stage_deps() {
   if need_tool cargo-machete; then
     cargo machete
   fi
+}
+
+# Runs the unit and integration tests of packages.
+run_tests() { # which packages, as cargo says it
+  local status=0
+  if cargo nextest --version >/dev/null 2>&1; then
+    rm -f target/nextest/ci/junit.xml
+    cargo nextest run "$@" --profile ci --no-fail-fast || status=$?
+    # A test that can do nothing here says so and passes, and nextest shows the output of those that fail alone.
+    grep -ho 'SKIPPED [^<]*' target/nextest/ci/junit.xml || true
+  else
+    echo "cargo-nextest is missing: the tests run one program after the other"
+    cargo test "$@" --lib --bins --tests --examples --no-fail-fast -- --show-output || status=$?
+  fi
+  return "$status"
 }
 
 # --- what the stages need -----------------------------------------------------------------------------------------
@@ -220,9 +225,12 @@ run_stage() { # name
   limit=$(awk -v name="$1" '$1 == name {print $2}' <<<"$STAGES")
   timeout --kill-after=10 "$limit" bash "$self" --one "$1" >"$log" 2>&1 </dev/null &
   running=$!
-  tail -n +1 -s 0.2 --pid="$running" -f "$log"
+  tail -n +1 -s 0.2 --pid="$running" -f "$log" &
+  local shown=$! status
+  # Unlike a program in the foreground, this can be interrupted by a signal.
   wait "$running"
-  local status=$?
+  status=$?
+  wait "$shown"
   running=
   if ((status == 124)); then
     echo "stage $1 was ended after $limit s"
