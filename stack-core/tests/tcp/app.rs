@@ -95,12 +95,16 @@ pub(crate) fn connect_to(
     listener: SocketId,
     address: std::net::SocketAddr,
 ) -> (SocketId, SocketId) {
-    let near = world[client].tcp_connect(None, address).expect("nothing hinders it");
+    let mut near = world[client].tcp_connect(None, address).expect("nothing hinders it");
     let mut far = None;
     let limit = std::time::Duration::from_secs(300);
     let established = world.run_until(
         |world| {
             far = far.or_else(|| world[server].tcp_accept(listener).expect("it listens"));
+            // A bad link may lose each question for the neighbour: whoever wants to connect tries again.
+            if far.is_none() && state(world, client, near) == Some(TcpState::Closed) {
+                near = world[client].tcp_connect(None, address).expect("nothing hinders it");
+            }
             far.is_some() && state(world, client, near) == Some(TcpState::Established)
         },
         limit,
