@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks that the links between the pages of the book, and those of the files beside it, lead somewhere: to a
-# file that exists, and to a heading of it where they name one. Run it after `mdbook build docs`.
+# file that exists, and to a heading of it where they name one. And that docs/conformance.md names code and tests
+# that exist. Run it after `mdbook build docs`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,4 +27,18 @@ while IFS= read -r page; do
     fi
   done < <(grep -oE '\]\([^) ]+\)' "$page" | sed -E 's/^\]\(//; s/\)$//' | grep -vE '^[a-z]+:' || true)
 done < <(git ls-files --cached --others --exclude-standard '*.md')
+
+# What stands between backquotes there is a file of the core, or the name of a test with or without its file.
+# shellcheck disable=SC2016
+while IFS= read -r name; do
+  case $name in
+    */ | file::name) continue ;;
+    *.rs) [[ -f stack-core/src/$name ]] && continue ;;
+    *::*) grep -qs "fn ${name##*::}()" stack-core/tests/*/"${name%%::*}.rs" && continue ;;
+    *_*) grep -rqE "fn $name\b|name = \"$name\"" stack-core/src fuzz/Cargo.toml && continue ;;
+    *) continue ;;
+  esac
+  echo "docs/conformance.md: there is no $name"
+  broken=$((broken + 1))
+done < <(grep -oE '`[^` ]+`' docs/conformance.md | tr -d '`' | sort -u)
 ((broken == 0))
