@@ -264,7 +264,7 @@ impl Run {
             for frame in std::mem::take(&mut self.stack.io_mut().sent) {
                 self.see(frame);
             }
-            if let Turn::Idle { wake_at } = turn {
+            if let Turn::Idle { wake_at } | Turn::Blocked { wake_at } = turn {
                 assert!(
                     wake_at.is_none_or(|at| at > self.now),
                     "at {:?} the stack asks to be called at {wake_at:?}",

@@ -74,6 +74,9 @@ pub(crate) const LANE_COUNTERS: [&str; 4] = ["lane_turns", "lane_jobs", "lane_pa
 /// Jobs that a turn does before it looks at the packets.
 const JOBS_PER_TURN: usize = 256;
 
+/// How long a lane waits for a device that takes no more and does not tell when it does.
+const RETRY: Duration = Duration::from_millis(1);
+
 /// How long connections that their users have closed may take to end when the lane stops.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -154,9 +157,14 @@ impl<I: PacketIo + Waitable> Lane<I> {
 
     /// Lets time pass after a turn that found nothing to do.
     fn wait(&mut self, now: Instant, turn: Turn) {
-        let Turn::Idle { wake_at } = turn else {
-            self.idle_since = None;
-            return;
+        let wake_at = match turn {
+            Turn::Busy => {
+                self.idle_since = None;
+                return;
+            }
+            // The device says when it takes more, as far as it can.
+            Turn::Blocked { wake_at } => Some(wake_at.unwrap_or(now + RETRY).min(now + RETRY)),
+            Turn::Idle { wake_at } => wake_at,
         };
         let since = *self.idle_since.get_or_insert(now);
         if self.busy_poll || now.saturating_since(since) < self.spin {

@@ -72,6 +72,12 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
 pub enum Turn {
     /// There was work, and there may be more: poll again soon.
     Busy,
+    /// There is something to send, but the device takes no more, or has no buffer. Nothing else is left to do
+    /// until it does, a frame arrives, a call is made, or this time comes.
+    Blocked {
+        /// When the next timer is due, if any is set.
+        wake_at: Option<Instant>,
+    },
     /// Nothing is left to do until a frame arrives, a call is made, or this time comes.
     Idle {
         /// When the next timer is due, if any is set.
@@ -122,14 +128,16 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.now = self.now.max(now);
         let received = self.receive()?;
         self.run_timers();
-        self.send_owed();
+        let stalled = self.send_owed().is_err();
         self.run_neighbors();
         self.link.flush()?;
-        if received || self.sockets.owing() > 0 || self.link.is_backlogged() {
+        let wake_at = [self.sockets.next_deadline(), self.link.neighbors.next_deadline()];
+        let wake_at = wake_at.into_iter().flatten().min();
+        let blocked = stalled || self.link.is_backlogged();
+        if received || (self.sockets.owing() > 0 && !blocked) {
             return Ok(Turn::Busy);
         }
-        let wake_at = [self.sockets.next_deadline(), self.link.neighbors.next_deadline()];
-        Ok(Turn::Idle { wake_at: wake_at.into_iter().flatten().min() })
+        Ok(if blocked { Turn::Blocked { wake_at } } else { Turn::Idle { wake_at } })
     }
 
     /// The next socket that changed since its last event, and what it became ready for.

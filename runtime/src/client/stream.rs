@@ -96,6 +96,12 @@ impl Socket {
             .is_some_and(|status| status.has(Status::CONNECTED) && !self.inner.is_closed())
     }
 
+    /// Whether the peer of a connection sends no more: its FIN has arrived, and all bytes before it.
+    #[must_use]
+    pub fn has_peer_finished(&self) -> bool {
+        self.stream().is_some_and(|part| part.control().status().has(Status::READ_CLOSED))
+    }
+
     /// Bytes that were written to a connection and its peer has not acknowledged.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {

@@ -372,7 +372,7 @@ impl Script {
                 }
             }
             self.wake_at = match turn {
-                Turn::Idle { wake_at } => wake_at,
+                Turn::Idle { wake_at } | Turn::Blocked { wake_at } => wake_at,
                 Turn::Busy => continue,
             };
             return;

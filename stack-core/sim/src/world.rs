@@ -287,7 +287,7 @@ impl World {
                     self.hosts[host].wake_at = wake_at;
                     return sent;
                 }
-                Turn::Busy => self.hosts[host].wake_at = Some(self.now + BUSY_PAUSE),
+                Turn::Busy | Turn::Blocked { .. } => self.hosts[host].wake_at = Some(self.now + BUSY_PAUSE),
             }
         }
         sent

@@ -194,9 +194,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     /// Sends what the sockets have to say, each in its turn, until nothing is left or the device takes no
     /// more.
-    pub(super) fn send_owed(&mut self) {
+    pub(super) fn send_owed(&mut self) -> Result<(), Stalled> {
         for _ in 0..self.sockets.owing() {
-            let Some(id) = self.sockets.next_owing() else { return };
+            let Some(id) = self.sockets.next_owing() else { break };
             let outcome = match self.sockets.table.get_mut(id).map(|socket| &socket.kind) {
                 Some(Kind::Connection(_)) => self.send_segments(id),
                 Some(Kind::Datagram(_)) => self.send_datagrams(id),
@@ -205,9 +205,13 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             match outcome {
                 Ok(Sent::Everything) => {}
                 Ok(Sent::Share) => self.sockets.owe(id),
-                Err(Stalled) => return self.sockets.owe(id),
+                Err(Stalled) => {
+                    self.sockets.owe(id);
+                    return Err(Stalled);
+                }
             }
         }
+        Ok(())
     }
 
     /// Sends the segments that a connection has ready.

@@ -223,15 +223,23 @@ impl<B: Buffers> Synchronized<B> {
     }
 
     /// Both ends have closed, and we closed first: what is remembered for a while.
-    pub(crate) fn into_time_wait(self, cx: &Context<'_, B>) -> TimeWait<B> {
+    pub(crate) fn into_time_wait(self, cx: &mut Context<'_, B>) -> TimeWait<B> {
+        let window = self.window_to_announce(cx.buffers);
+        // Nobody reads what a closed handle left.
+        let buffers = if self.detached {
+            cx.buffers.close(cx.socket, self.send, self.receive);
+            None
+        } else {
+            Some((self.send, self.receive))
+        };
         TimeWait {
             snd_nxt: self.snd.max,
             rcv_nxt: self.rcv.nxt,
-            window: self.window_to_announce(cx.buffers),
+            window,
             timestamps: self.timestamps,
             ack_due: self.rcv.ack_due() != AckDue::No,
             ends: cx.now + cx.config.time_wait,
-            buffers: Some((self.send, self.receive)),
+            buffers,
         }
     }
 

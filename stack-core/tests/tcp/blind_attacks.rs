@@ -1,8 +1,16 @@
 //! Segments that somebody who cannot see the connection may have sent: RFC 5961, RFC 7323 §5.
 
-use netlane_core::wire::TcpFlags;
+use std::time::Duration;
+
+use netlane_core::packet_io::PacketBuf;
+use netlane_core::wire::{Ipv4Packet, Protocol, Sum, TcpFlags, ethernet, ipv4, tcp};
 use netlane_core::{SocketError, SocketId, TcpState};
-use netlane_sim::{Script, ack, data, fin, rst, rst_ack, syn, syn_ack};
+use netlane_sim::impairment::Impairment;
+use netlane_sim::{Host, Script, SimFrame, World, ack, data, fin, rst, rst_ack, syn, syn_ack};
+
+use crate::app::connection;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
 
 fn established(script: &mut Script, socket: SocketId) -> bool {
     script.stack().tcp_state(socket) == Ok(TcpState::Established)
@@ -189,4 +197,36 @@ fn resets_to_strangers_are_limited_and_to_our_own_peers_they_are_not() {
     script.run_for(std::time::Duration::from_secs(1));
     script.inject(ack(1).port(77));
     assert_eq!(script.skip(), 1);
+}
+
+#[test]
+fn ends_that_were_made_to_disagree_do_not_answer_each_other_without_end() {
+    let (mut world, a, b) = World::pair(1, |host: Host| host.stack(|config| config.tcp.timestamps = false));
+    world.impair_all(&Impairment { delay: MS(1), ..Impairment::default() });
+    let (near, far) = connection(&mut world, a, b, 80);
+    world.run_for(MS(100));
+    world[a].tcp_send(near, b"0123456789").unwrap();
+    let now = world.now();
+    world[a].poll(now).unwrap();
+    let genuine = world[a].io_mut().take_sent().expect("a segment");
+    // Ten bytes that nobody sent follow the ten that were sent.
+    let forged = with_later_sequence_number(genuine.bytes(), 10);
+    world[b].io_mut().deliver(genuine);
+    world[b].io_mut().deliver(SimFrame::loose(&forged));
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world[b].tcp_recv(far, &mut [0; 100]), Ok(20), "the attack has succeeded so far");
+    let frames = world[a].counters().tx_frames + world[b].counters().tx_frames;
+    assert!(frames < 100, "{frames} frames");
+}
+
+fn with_later_sequence_number(frame: &[u8], by: u32) -> Vec<u8> {
+    const TCP: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
+    let mut frame = frame.to_vec();
+    let packet = Ipv4Packet::parse(&frame[ethernet::HEADER_LEN..]).expect("an IPv4 header").repr;
+    let segment = &mut frame[TCP..];
+    let seq = u32::from_be_bytes(segment[4..8].try_into().expect("four bytes")).wrapping_add(by);
+    segment[4..8].copy_from_slice(&seq.to_be_bytes());
+    segment[tcp::CHECKSUM_OFFSET..tcp::CHECKSUM_OFFSET + 2].fill(0);
+    tcp::fill_checksum(segment, Sum::pseudo_v4(packet.src, packet.dst, Protocol::TCP, segment.len()));
+    frame
 }
