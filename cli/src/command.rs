@@ -4,7 +4,9 @@
 
 mod check;
 mod completions;
+mod demo;
 mod doctor;
+mod ping;
 
 use std::process::ExitCode;
 
@@ -13,8 +15,10 @@ use clap::Subcommand;
 /// What to do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::Demo),
     Check(check::Check),
     Doctor(doctor::Doctor),
+    Ping(ping::Ping),
     Completions(completions::Completions),
 }
 
@@ -22,8 +26,10 @@ impl Command {
     /// Carries it out, and tells the process's exit status.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Demo(demo) => demo.run(),
             Self::Check(check) => check.run(),
             Self::Doctor(doctor) => doctor.run(),
+            Self::Ping(ping) => ping.run(),
             Self::Completions(completions) => completions.run(),
         }
     }

@@ -2,7 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod echo;
+mod lab;
 mod machine;
+mod network;
+mod progress;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;

@@ -26,13 +26,7 @@ fn tap() -> Vec<Finding> {
     let admin = capability("CAP_NET_ADMIN", CapabilitySet::NET_ADMIN, "makes TAP devices", "cap_net_admin");
     let namespaces = match privilege::user_namespaces() {
         Ok(()) => Finding::ok("user namespaces", "TAP devices work without root in a namespace of one's own"),
-        Err(why) => Finding::missing(
-            "user namespaces",
-            why,
-            "allow them with `sudo sysctl user.max_user_namespaces=10000` \
-             (Debian: kernel.unprivileged_userns_clone=1, Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0), \
-             or run as root",
-        ),
+        Err(why) => Finding::missing("user namespaces", why, privilege::user_namespace_remedy()),
     };
     // Either of the two is enough.
     let any = [&admin, &namespaces].into_iter().any(|finding| finding.remedy.is_none());
