@@ -324,6 +324,7 @@ fn agree<B: Buffers>(agreement: Agreement<'_, '_, B>) -> Synchronized<B> {
         push: false,
         probe: false,
         last_heard: cx.now,
+        silent_until: Instant::ZERO,
         send,
         receive,
     }

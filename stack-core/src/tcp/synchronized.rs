@@ -35,9 +35,15 @@ pub(crate) struct Synchronized<B: Buffers> {
     pub(crate) probe: bool,
     /// When the last segment of the peer arrived.
     pub(crate) last_heard: Instant,
+    /// Until when bare acknowledgements that do not fit are not answered.
+    pub(crate) silent_until: Instant,
     pub(crate) send: B::Send,
     pub(crate) receive: B::Receive,
 }
+
+/// Time between two answers to bare acknowledgements that do not fit. True peers send them seldom: a keep-alive, or a
+/// probe of a closed window.
+const OBJECTION_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How far each end has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,11 +104,11 @@ impl<B: Buffers> Synchronized<B> {
         {
             // RFC 7323 §5.3 R1: an acknowledgement, and the segment is dropped.
             cx.counters.tcp_outdated_timestamp += 1;
-            return Some(self.acknowledge());
+            return Some(self.object(cx, segment));
         }
         if !self.rcv.is_acceptable(segment) {
             cx.counters.tcp_out_of_window += 1;
-            return Some(if is_reset { Decision::IGNORE } else { self.acknowledge() });
+            return Some(if is_reset { Decision::IGNORE } else { self.object(cx, segment) });
         }
         if is_reset {
             // RFC 5961 §3.2: only the exact sequence number resets, others are challenged.
@@ -118,9 +124,24 @@ impl<B: Buffers> Synchronized<B> {
         }
         if !self.snd.is_acceptable(segment.ack) {
             // RFC 5961 §5.2.
-            return Some(self.challenge(cx));
+            cx.counters.tcp_challenge_acks += 1;
+            return Some(self.object(cx, segment));
         }
         None
+    }
+
+    /// Answers a segment that does not fit with an acknowledgement; but where it is nothing more itself, not again
+    /// for a while. Two ends that were made to disagree would answer each other's answers without end
+    /// (RFC 5961 §7).
+    fn object(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Decision {
+        if segment.len() == 0 {
+            if cx.now < self.silent_until {
+                cx.counters.tx_suppressed += 1;
+                return Decision::IGNORE;
+            }
+            self.silent_until = cx.now + OBJECTION_INTERVAL;
+        }
+        self.acknowledge()
     }
 
     fn acknowledge(&mut self) -> Decision {
