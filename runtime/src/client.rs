@@ -65,8 +65,7 @@ impl Client {
     /// until the connection is established or `deadline` has passed. Without a deadline, the stack's own timeout
     /// decides.
     ///
-    /// The lanes take turns in connecting. So with several, what feeds them must deliver an answer to the queue that
-    /// the question left from.
+    /// The lanes take turns in connecting.
     ///
     /// # Errors
     /// [`ConnectError`].

@@ -17,6 +17,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 pub(crate) use buffers::{is_roomy, is_tight};
 pub(crate) use gossip::Gossip;
+use gossip::News;
 pub(crate) use jobs::state_of;
 
 use crate::shared::Region;
@@ -123,21 +124,27 @@ impl<I: PacketIo + Waitable> Lane<I> {
     fn turn(&mut self, now: Instant) -> Result<Turn, LinkDown> {
         self.stats.turns += 1;
         let jobs = self.take_jobs();
-        let heard = self.hear_neighbors();
+        let heard = self.hear_others();
         let turn = self.stack.poll(now)?;
         let events = self.carry_events();
-        while let Some(news) = self.stack.next_learnt() {
-            self.gossip.tell(news);
+        while let Some((address, mac)) = self.stack.next_learnt() {
+            self.gossip.tell_all(&News::Neighbor(address, mac));
+        }
+        while let Some(stray) = self.stack.next_stray() {
+            self.gossip.tell_next(News::Stray(stray));
         }
         // What this made us ask of the stack takes effect at the next poll.
         Ok(if jobs || heard || events { Turn::Busy } else { turn })
     }
 
-    /// Takes note of the neighbours that other lanes have learnt, and returns whether there were any.
-    fn hear_neighbors(&mut self) -> bool {
+    /// Takes note of what other lanes tell, and returns whether they did.
+    fn hear_others(&mut self) -> bool {
         let mut heard = false;
-        while let Some((address, mac)) = self.gossip.hear() {
-            self.stack.learn_neighbor(address, mac);
+        while let Some(news) = self.gossip.hear() {
+            match news {
+                News::Neighbor(address, mac) => self.stack.learn_neighbor(address, mac),
+                News::Stray(stray) => self.stack.receive_stray(&stray),
+            }
             heard = true;
         }
         heard
@@ -179,7 +186,7 @@ impl<I: PacketIo + Waitable> Lane<I> {
         let region = Arc::clone(&self.region);
         let parked = region.lane(self.index).doorbell.announce();
         let has_work = !region.jobs(self.index).is_empty() || self.stop.load(Ordering::SeqCst);
-        if has_work || self.hear_neighbors() {
+        if has_work || self.hear_others() {
             return;
         }
         if !self.stack.io_mut().arm() {
@@ -212,6 +219,8 @@ impl<I: PacketIo + Waitable> Lane<I> {
     fn wind_down(mut self) -> Result<(), LinkDown> {
         // Jobs from before the end count: what was written and closed is to be sent.
         self.turn(clock())?;
+        // Users learn this, before they could take the end of their connections for the peer's doing.
+        self.region.bury(self.index);
         let held: Vec<u32> = self.stack.buffers().slots.held().collect();
         for slot in held {
             self.abort(slot);

@@ -20,7 +20,7 @@ pub struct StackConfig {
 }
 
 /// The stack's network interface.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct InterfaceConfig {
     /// The stack's Ethernet address; the device's own where `None`.
     pub mac: Option<MacAddr>,
@@ -32,6 +32,26 @@ pub struct InterfaceConfig {
     pub routes: Vec<Route>,
     /// Neighbours whose Ethernet addresses are known and never asked for.
     pub neighbors: Vec<(IpAddr, MacAddr)>,
+    /// How many stacks share the interface, a queue each. With more than one, segments of connections that this
+    /// stack does not know are handed out for the others ([`Stack::next_stray`](crate::Stack::next_stray)).
+    pub queues: usize,
+    /// Which of the queues this stack drives, from 0 on. Stacks of one interface choose different local ports, so
+    /// that no two of them have connections of the same name.
+    pub queue: usize,
+}
+
+impl Default for InterfaceConfig {
+    fn default() -> Self {
+        Self {
+            mac: None,
+            vlan: None,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+            neighbors: Vec::new(),
+            queues: 1,
+            queue: 0,
+        }
+    }
 }
 
 /// A network and the gateway that leads there.

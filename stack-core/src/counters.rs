@@ -47,6 +47,8 @@ counters! {
     rx_bad_options,
     /// Packets dropped: fragments, which are not reassembled yet.
     rx_fragments,
+    /// Segments of no connection here, passed on to the stack of another queue.
+    rx_strays,
     /// Packets dropped: no socket wanted them.
     rx_no_socket,
     /// Datagrams dropped: the socket's receive buffer was full.

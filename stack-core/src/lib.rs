@@ -61,7 +61,7 @@ pub use config::{InterfaceConfig, KeepAlive, Limits, Route, StackConfig, TcpConf
 pub use counters::Counters;
 pub use datagram::DatagramHeader;
 pub use socket::{Event, Readiness, SocketError, SocketId};
-pub use stack::{BindError, ConnectError, RecvError, SendError, Stack, Stale, Turn};
+pub use stack::{BindError, ConnectError, RecvError, SendError, Stack, Stale, Stray, Turn};
 pub use tcp::connection::TcpState;
 pub use time::{Duration, Instant};
 pub use wire::{MacAddr, VlanId};

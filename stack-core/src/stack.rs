@@ -1,5 +1,6 @@
 //! The stack: a machine that takes frames and the time, and gives frames and events.
 
+use alloc::collections::VecDeque;
 use core::net::IpAddr;
 
 use arrayvec::ArrayVec;
@@ -28,10 +29,12 @@ mod neighbors;
 mod ports;
 mod segments;
 mod socket_table;
+mod strays;
 mod table;
 
 pub use calls::{BindError, ConnectError, Stale};
 pub use local::{RecvError, SendError};
+pub use strays::Stray;
 
 /// Bursts of frames that one turn takes from the device before it looks at anything else.
 const BURSTS_PER_TURN: usize = 4;
@@ -59,6 +62,12 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     counters: Counters,
     /// Neighbours that answered, for the stacks of other queues.
     learnt: ArrayVec<(IpAddr, MacAddr), LEARNT>,
+    /// How many stacks share the interface.
+    queues: usize,
+    /// Which of their queues is this one's.
+    queue: usize,
+    /// What may be for the stack of another queue.
+    strays: VecDeque<Stray>,
     /// Bounds what strangers can make us send.
     errors: RateLimit,
     secret: Secret,
@@ -103,6 +112,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         for &(address, mac) in &interface.neighbors {
             neighbors.insert_permanent(address, mac);
         }
+        let shared = (interface.queues.max(1), interface.queue);
         let interface = Interface::new(&interface, caps.mac, caps.mtu);
         Self {
             now: Instant::ZERO,
@@ -110,6 +120,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             sockets: Sockets::new(buffers, &limits, rng.u64(..)),
             counters: Counters::default(),
             learnt: ArrayVec::new(),
+            queues: shared.0,
+            queue: shared.1,
+            strays: VecDeque::new(),
             errors: RateLimit::per_second(limits.errors_per_second),
             secret: Secret::new(&mut rng),
             ports_tried: 0,

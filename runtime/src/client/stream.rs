@@ -148,13 +148,15 @@ impl Inner {
         if status.has(Status::READ_CLOSED) || self.shut.read.load(Ordering::Relaxed) {
             return Ok(0);
         }
-        if status.has(Status::CLOSED) {
-            return self.take_error().map_or(Ok(0), |error| Err(RecvError::Failed(error)));
+        if status.has(Status::CLOSED)
+            && let Some(error) = self.take_error()
+        {
+            return Err(RecvError::Failed(error));
         }
         if part.is_gone() {
             return Err(RecvError::LaneGone(LaneGone));
         }
-        Err(RecvError::WouldBlock)
+        if status.has(Status::CLOSED) { Ok(0) } else { Err(RecvError::WouldBlock) }
     }
 
     pub(super) fn stream_readiness(&self) -> Readiness {

@@ -18,7 +18,7 @@ const JOBS: usize = 1024;
 /// How the lane number `index` is run.
 pub(super) fn lane(config: &Config, seed: u64, index: usize, shape: &Shape) -> LaneConfig {
     LaneConfig {
-        stack: stack(config, shape),
+        stack: stack(config, shape, index),
         seed: for_lane(seed, index),
         spin: config.lanes.spin,
         busy_poll: config.lanes.busy_poll,
@@ -42,7 +42,7 @@ pub(super) fn shape(config: &Config, lanes: usize) -> Shape {
     }
 }
 
-fn stack(config: &Config, shape: &Shape) -> StackConfig {
+fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
     let Config { interface, routes, neighbors, limits, tcp, .. } = config;
     StackConfig {
         interface: InterfaceConfig {
@@ -51,6 +51,8 @@ fn stack(config: &Config, shape: &Shape) -> StackConfig {
             addresses: interface.addresses.clone(),
             routes: routes.iter().map(|route| Route { to: route.to, via: route.via }).collect(),
             neighbors: neighbors.iter().map(|one| (one.address, MacAddr(one.mac.0))).collect(),
+            queues: shape.lanes,
+            queue: index,
         },
         limits: Limits {
             sockets: limits.sockets,

@@ -89,23 +89,28 @@ fn is_reached_by_the_kernel(host: &Host) {
     });
 }
 
+/// The host's lanes connect to the kernel in turn, and echo.
+fn reaches_the_kernel(host: &Host, times: u64) {
+    let kernel = TcpListener::bind("10.0.0.1:0").unwrap();
+    let address: SocketAddr = kernel.local_addr().unwrap();
+    let client = host.client();
+    for seed in 0..times {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                echo(&client.tcp_connect(None, address, soon()).expect("a connection to the kernel"));
+            });
+            exchange(&mut kernel.accept().unwrap().0, seed);
+        });
+    }
+}
+
 #[test]
 fn a_lane_talks_with_the_kernel() {
     in_namespace("tap::a_lane_talks_with_the_kernel", || {
         let host = host(1);
         assert_eq!(host.device(), Some("netlane0"));
         is_reached_by_the_kernel(&host);
-        let kernel = TcpListener::bind("10.0.0.1:0").unwrap();
-        let address: SocketAddr = kernel.local_addr().unwrap();
-        let client = host.client();
-        for seed in 0..4 {
-            thread::scope(|scope| {
-                scope.spawn(|| {
-                    echo(&client.tcp_connect(None, address, soon()).expect("a connection to the kernel"));
-                });
-                exchange(&mut kernel.accept().unwrap().0, seed);
-            });
-        }
+        reaches_the_kernel(&host, 4);
         host.stop();
     });
 }
@@ -118,6 +123,21 @@ fn the_kernel_reaches_several_lanes() {
         let lanes =
             (0..3).map(|lane| host.client().counters(lane).unwrap().get("tcp_passive_opens").unwrap());
         assert_eq!(lanes.sum::<u64>(), 8);
+        host.stop();
+    });
+}
+
+#[test]
+fn several_lanes_reach_the_kernel_whichever_queue_the_answers_come_to() {
+    in_namespace("tap::several_lanes_reach_the_kernel_whichever_queue_the_answers_come_to", || {
+        let host = host(3);
+        reaches_the_kernel(&host, 24);
+        let count = |name: &str| -> u64 {
+            (0..3).map(|lane| host.client().counters(lane).unwrap().get(name).unwrap()).sum()
+        };
+        assert_eq!(count("tcp_active_opens"), 24);
+        assert!(count("rx_strays") > 0, "the kernel chose the right queue each time: nothing was tried");
+        assert_eq!(count("tcp_resets_sent"), 0);
         host.stop();
     });
 }

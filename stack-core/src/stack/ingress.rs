@@ -20,6 +20,8 @@ pub(super) struct Incoming<'a> {
     /// The whole packet, to be quoted in errors.
     pub(super) packet: &'a [u8],
     pub(super) offload: RxOffload,
+    /// How many stacks of other queues did not know what to do with it.
+    pub(super) seen_by: usize,
 }
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
@@ -79,6 +81,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             payload,
             packet: bytes.get(..header_len + payload.len()).unwrap_or(bytes),
             offload,
+            seen_by: 0,
         };
         match repr.protocol {
             Protocol::TCP if unicast => self.receive_segment(incoming),

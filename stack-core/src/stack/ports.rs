@@ -21,7 +21,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let tuple = |port| FourTuple { local: Endpoint::new(local, port), remote };
         let start = self.secret.port_offset(&tuple(0)).wrapping_add(self.ports_tried);
         let (passed, port) = (0..).zip(ports_from(start)).find(|&(_, port)| {
-            self.sockets.connection_between(&tuple(port)).is_none()
+            usize::from(port) % self.queues == self.queue
+                && self.sockets.connection_between(&tuple(port)).is_none()
                 && self.sockets.demux.listener(Endpoint::new(local, port)).is_none()
         })?;
         self.ports_tried = self.ports_tried.wrapping_add(passed + 1);

@@ -48,6 +48,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.counters.tcp_segments_received += 1;
         self.counters.tcp_super_segments_received += u64::from(segment.joined > 1);
         let Some(id) = self.sockets.connection_between(&tuple) else {
+            if self.queues > 1 && self.pass_on(&incoming, &segment) {
+                return;
+            }
             return self.open_passively(&tuple, &segment);
         };
         let Some(connection) = self.sockets.table.connection_mut(id) else { return };
