@@ -183,7 +183,7 @@ fn idle_stack_allocates_nothing() {
 }
 
 /// What an idle connection may take, all tables included. The goal is 256.
-const MOST_BYTES: i64 = 640;
+const MOST_BYTES: i64 = 400;
 
 #[test]
 fn idle_connection_takes_little_memory() {

@@ -282,12 +282,15 @@ impl World {
             };
             let progress = self.transmit(host);
             sent |= progress;
-            match turn {
-                Turn::Idle { wake_at } => {
-                    self.hosts[host].wake_at = wake_at;
-                    return sent;
-                }
-                Turn::Busy | Turn::Blocked { .. } => self.hosts[host].wake_at = Some(self.now + BUSY_PAUSE),
+            let soon = Some(self.now + BUSY_PAUSE);
+            let (wake_at, at_rest) = match turn {
+                Turn::Idle { wake_at } => (wake_at, true),
+                Turn::Blocked { .. } => (soon, !progress),
+                Turn::Busy => (soon, false),
+            };
+            self.hosts[host].wake_at = wake_at;
+            if at_rest {
+                break;
             }
         }
         sent
