@@ -1,0 +1,51 @@
+//! tshark, which judges what went over the wire.
+
+use std::path::{Path, PathBuf};
+
+use crate::program::{Program, command, start};
+use crate::wire::DEVICE;
+
+/// A capture at the kernel's end, by dumpcap.
+#[derive(Debug)]
+pub struct KernelCapture {
+    dumpcap: Program,
+    file: PathBuf,
+}
+
+impl KernelCapture {
+    /// Captures to `file` from now on.
+    #[must_use]
+    pub fn start(file: PathBuf) -> Self {
+        let mut dumpcap = start(&format!("dumpcap -q -B 64 -i {DEVICE} -w {}", file.display()));
+        // It says so when the device and the file are open.
+        dumpcap.wait_for("File:");
+        Self { dumpcap, file }
+    }
+
+    /// Ends the capture, and returns its file. Nothing may have been missed.
+    #[must_use]
+    pub fn finish(self) -> PathBuf {
+        let said = self.dumpcap.interrupt();
+        let tally = said.lines().find(|line| line.contains("received/dropped")).unwrap_or(&said);
+        assert!(tally.contains("/0 "), "the capture is whole: {said}");
+        self.file
+    }
+}
+
+/// The packets of a capture that a display filter lets through, a line each.
+#[must_use]
+pub fn packets(file: &Path, filter: &str) -> Vec<String> {
+    let mut tshark =
+        command("tshark -n -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE -o udp.check_checksum:TRUE");
+    tshark.arg("-r").arg(file).args(["-Y", filter]);
+    // It warns those who run it as root.
+    let said = Program::start(tshark).succeed();
+    said.lines().filter(|line| !line.starts_with("Running as user")).map(str::to_owned).collect()
+}
+
+/// Everything that is wrong with a packet by itself.
+pub const BROKEN: &str = "_ws.malformed || _ws.short || ip.checksum.status == Bad || tcp.checksum.status == Bad \
+     || udp.checksum.status == Bad || icmp.checksum.status == Bad";
+
+/// All that tshark's experts find strange about a TCP connection.
+pub const STRANGE: &str = "tcp.analysis.flags";

@@ -1,0 +1,9 @@
+//! netlane against what others wrote: each test in a network of its own.
+
+mod bulk;
+mod http;
+mod iperf3;
+mod many;
+mod netcat;
+mod ping;
+mod udp;
