@@ -195,7 +195,8 @@ fn live<P: Port>(
     // Whoever starts the lanes listens until all have let go of this.
     drop(started);
     if let Err(link_down) = lane.run() {
-        tracing::warn!("lane {index} ends: {link_down}");
+        // Clients learn it from their calls. In memory it is how a peer's orderly end looks.
+        tracing::info!("lane {index} ends: {link_down}");
     }
 }
 
