@@ -305,7 +305,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// # Errors
     /// [`Stale`].
     pub fn udp_connect(&mut self, socket: SocketId, peer: Option<SocketAddr>) -> Result<(), Stale> {
-        self.sockets.table.datagram_mut(socket).ok_or(Stale)?.peer = peer.map(Endpoint::from);
+        self.sockets.table.user_datagram_mut(socket).ok_or(Stale)?.peer = peer.map(Endpoint::from);
         Ok(())
     }
 
@@ -314,18 +314,24 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// # Errors
     /// [`Stale`].
     pub fn datagrams_queued(&mut self, socket: SocketId) -> Result<(), Stale> {
-        self.sockets.table.datagram_mut(socket).ok_or(Stale)?;
+        self.sockets.table.user_datagram_mut(socket).ok_or(Stale)?;
         self.sockets.owe(socket);
         Ok(())
     }
 
-    /// Ends the use of a datagram socket. What is queued is lost.
+    /// Ends the use of a datagram socket. What is queued is still sent, and its port is free at once.
     ///
     /// # Errors
     /// [`Stale`].
     pub fn datagram_close(&mut self, socket: SocketId) -> Result<(), Stale> {
-        self.sockets.table.datagram_mut(socket).ok_or(Stale)?;
-        self.sockets.remove(socket);
+        let closed = self.sockets.table.user_datagram_mut(socket).ok_or(Stale)?;
+        if self.sockets.buffers.queued(&closed.send) == 0 {
+            self.sockets.remove(socket);
+        } else {
+            self.sockets.demux.remove_datagram(closed.protocol, closed.local, socket);
+            self.sockets.silence(socket);
+            self.sockets.owe(socket);
+        }
         Ok(())
     }
 

@@ -75,9 +75,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         for sent in 0..DATAGRAMS_PER_TURN {
             let Some(socket) = self.sockets.table.datagram_mut(id) else { return Ok(Sent::Everything) };
             let Some(record) = socket.next_record(&mut self.sockets.buffers) else {
-                if sent > 0 {
-                    self.sockets.notify(id, Readiness::WRITABLE);
-                }
+                self.sockets.datagrams_sent(id, sent > 0);
                 return Ok(Sent::Everything);
             };
             let outcome = if socket.protocol == Protocol::ICMP {

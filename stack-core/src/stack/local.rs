@@ -155,8 +155,7 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
         remote: SocketAddr,
         payload: &[u8],
     ) -> Result<(), SendError> {
-        let slot = self.sockets.table.get_mut(socket).ok_or(SendError::Stale)?;
-        let Kind::Datagram(datagrams) = &mut slot.kind else { return Err(SendError::Stale) };
+        let datagrams = self.sockets.table.user_datagram_mut(socket).ok_or(SendError::Stale)?;
         if payload.len() > LARGEST_DATAGRAM {
             return Err(SendError::TooLarge);
         }
@@ -183,8 +182,7 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
         socket: SocketId,
         out: &mut [u8],
     ) -> Result<(usize, DatagramHeader), RecvError> {
-        let slot = self.sockets.table.get_mut(socket).ok_or(RecvError::Stale)?;
-        let Kind::Datagram(datagrams) = &mut slot.kind else { return Err(RecvError::Stale) };
+        let datagrams = self.sockets.table.user_datagram_mut(socket).ok_or(RecvError::Stale)?;
         let buffers = &mut self.sockets.buffers;
         let mut head = [0; DatagramHeader::LEN];
         buffers.peek(&datagrams.receive, 0, &mut head);

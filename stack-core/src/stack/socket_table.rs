@@ -111,6 +111,14 @@ impl<B: Buffers> Table<Socket<B>> {
             Kind::Connection(_) | Kind::Listener(_) => None,
         }
     }
+
+    /// A datagram socket that its user has not closed.
+    pub(crate) fn user_datagram_mut(&mut self, id: SocketId) -> Option<&mut DatagramSocket<B>> {
+        match self.get_mut(id)? {
+            Socket { kind: Kind::Datagram(socket), silent: false, .. } => Some(socket),
+            _ => None,
+        }
+    }
 }
 
 impl<B: Buffers> Sockets<B> {
@@ -189,7 +197,7 @@ impl<B: Buffers> Sockets<B> {
                 None
             }
             Kind::Datagram(socket) => {
-                self.demux.remove_datagram(socket.protocol, socket.local);
+                self.demux.remove_datagram(socket.protocol, socket.local, id);
                 Some((socket.send, socket.receive))
             }
         };
@@ -220,6 +228,15 @@ impl<B: Buffers> Sockets<B> {
         let Some(socket) = self.table.get_mut(id) else { return };
         if socket.becomes_ready(ready) {
             self.changed.push_back(id);
+        }
+    }
+
+    /// A datagram socket has nothing left to send: if its user has closed it, that was what it was kept for.
+    pub(crate) fn datagrams_sent(&mut self, id: SocketId, any: bool) {
+        match self.table.get_mut(id) {
+            Some(socket) if socket.silent => self.remove(id),
+            _ if any => self.notify(id, Readiness::WRITABLE),
+            _ => {}
         }
     }
 

@@ -170,8 +170,11 @@ impl Demux {
         self.datagrams.insert((protocol, local), id);
     }
 
-    pub(crate) fn remove_datagram(&mut self, protocol: Protocol, local: Endpoint) {
-        self.datagrams.remove(&(protocol, local));
+    pub(crate) fn remove_datagram(&mut self, protocol: Protocol, local: Endpoint, id: SocketId) {
+        // A socket that was closed with datagrams left to send may have a successor here.
+        if self.datagrams.get(&(protocol, local)) == Some(&id) {
+            self.datagrams.remove(&(protocol, local));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use netlane_core::wire::MacAddr;
-use netlane_core::{BindError, Readiness, RecvError, SendError, SocketId};
+use netlane_core::{BindError, Readiness, RecvError, SendError, SocketId, Stale};
 use netlane_sim::{Host, Script, World, pattern, seed};
 
 use crate::frames::{PEER, STACK, parse_ip, parse_udp, udp};
@@ -165,6 +165,26 @@ fn addresses_and_ports_are_bound_once() {
     script.stack().datagram_close(socket).unwrap();
     script.inject_frame(&udp((PEER, 99), (STACK, 53), b"wide"));
     assert!(receive(&mut script, wide).is_some());
+}
+
+#[test]
+fn what_was_queued_before_closing_is_sent() {
+    let mut script = Script::new();
+    let socket = bind(&mut script, STACK, 53);
+    for _ in 0..3 {
+        script.stack().udp_send_to(socket, Script::PEER, b"last words").unwrap();
+    }
+    script.stack().datagram_close(socket).unwrap();
+    assert_eq!(script.stack().datagram_close(socket), Err(Stale));
+    assert_eq!(script.stack().udp_send_to(socket, Script::PEER, b"more"), Err(SendError::Stale));
+    assert_eq!(script.stack().udp_recv_from(socket, &mut []), Err(RecvError::Stale));
+    // The port is free for another, which the first one's end leaves alone.
+    let successor = bind(&mut script, STACK, 53);
+    assert_eq!(script.skip(), 3);
+    assert!(script.stack().next_event().is_some_and(|event| event.socket == successor));
+    assert_eq!(script.stack().next_event(), None);
+    script.inject_frame(&udp((PEER, 99), (STACK, 53), b"hello"));
+    assert!(receive(&mut script, successor).is_some());
 }
 
 #[test]
