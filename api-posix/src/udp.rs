@@ -1,7 +1,7 @@
 //! UDP.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::errno::ToErrno;
-use crate::net::{Netlane, each_address};
+use crate::net::{Netlane, each_address, known_family};
 use crate::shared::Shared;
 
 /// A UDP socket, as [`std::net::UdpSocket`].
@@ -78,9 +78,10 @@ impl UdpSocket {
     /// Chooses the peer that [`send`](Self::send) sends to, and that datagrams are taken from.
     ///
     /// # Errors
-    /// None but that of resolving a name.
+    /// `EACCES` for the broadcast address without [leave](Self::set_broadcast).
     pub fn connect(&self, addresses: impl ToSocketAddrs) -> io::Result<()> {
         each_address(addresses, |peer| {
+            self.permit(peer)?;
             self.inner.shared.socket.udp_connect(Some(peer));
             Ok(())
         })
@@ -202,17 +203,23 @@ impl UdpSocket {
     }
 
     fn send_datagram(&self, payload: &[u8], remote: SocketAddr) -> io::Result<usize> {
-        let Inner { shared, broadcast } = &*self.inner;
-        match remote {
-            SocketAddr::V6(_) => return Err(Errno::AFNOSUPPORT.into()),
-            SocketAddr::V4(v4) if v4.ip().is_broadcast() && !broadcast.load(Ordering::Relaxed) => {
-                return Err(Errno::ACCESS.into());
-            }
-            SocketAddr::V4(_) if remote.port() == 0 => return Err(Errno::INVAL.into()),
-            SocketAddr::V4(_) => {}
+        self.permit(remote)?;
+        if remote.port() == 0 {
+            return Err(Errno::INVAL.into());
         }
+        let shared = &self.inner.shared;
         shared.when_writable(|| shared.socket.try_send_to(payload, remote).map_err(ToErrno::into_io))?;
         Ok(payload.len())
+    }
+
+    /// Refuses peers of another family, and the broadcast address without leave.
+    fn permit(&self, remote: SocketAddr) -> io::Result<()> {
+        match known_family(remote)?.ip() {
+            IpAddr::V4(Ipv4Addr::BROADCAST) if !self.inner.broadcast.load(Ordering::Relaxed) => {
+                Err(Errno::ACCESS.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netlane_runtime::{ConnectError, KeepAlive, Readiness, SendError, Socket};
+use netlane_runtime::{ConnectError, KeepAlive, Readiness, SendError, Socket, SocketError};
 use rustix::io::Errno;
 
 use super::options::Options;
@@ -244,7 +244,7 @@ impl TcpStream {
     /// # Errors
     /// None.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        Ok(self.inner.shared.take_error())
+        Ok(self.inner.shared.socket.take_error().map(|error| self.told(error)))
     }
 
     /// Another handle of the same socket.
@@ -260,9 +260,18 @@ impl TcpStream {
     fn queue(&self, bytes: &[u8]) -> io::Result<usize> {
         let shared = &self.inner.shared;
         shared.socket.try_write(bytes).map_err(|error| match error {
-            SendError::Closed => shared.take_error().unwrap_or_else(|| error.into_io()),
+            SendError::Failed(error) => self.told(error),
+            SendError::Closed => shared.socket.take_error().map_or(error.into_io(), |error| self.told(error)),
             _ => error.into_io(),
         })
+    }
+
+    /// Linux tells who writes on after the peer has ended its stream that nobody reads, and not that it was reset.
+    fn told(&self, error: SocketError) -> io::Error {
+        match error {
+            SocketError::Reset if self.inner.shared.socket.has_peer_finished() => Errno::PIPE.into(),
+            _ => error.into_io(),
+        }
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -1,0 +1,355 @@
+//! What only netlane has, or does in its own way.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netlane_config::Limits;
+use netlane_posix::{
+    KeepAlive, ListenOptions, Netlane, PingSocket, Poller, Readiness, TcpListener, TcpStream, UdpSocket,
+};
+use rustix::io::Errno;
+
+use crate::network::{CLIENT, SERVER, config, two_hosts, two_hosts_with};
+
+/// Long enough to be noticed, short enough to be waited for in vain.
+const SOON: Duration = Duration::from_millis(50);
+/// Nothing here takes so long.
+const LONG: Duration = Duration::from_secs(20);
+
+fn errno<T>(outcome: io::Result<T>) -> Option<Errno> {
+    Errno::from_io_error(&outcome.err().expect("an error"))
+}
+
+fn connection(server: &Netlane, client: &Netlane) -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind(server, (SERVER, 0)).unwrap();
+    let stream = TcpStream::connect(client, listener.local_addr().unwrap()).unwrap();
+    (listener.accept().unwrap().0, stream)
+}
+
+#[test]
+fn sockets_keep_their_network_alive() {
+    let (server, client) = two_hosts();
+    let (mut served, mut stream) = connection(&server, &client);
+    drop((server, client));
+    stream.write_all(b"still here").unwrap();
+    drop(stream);
+    let mut said = String::new();
+    served.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "still here");
+}
+
+#[test]
+fn sockets_of_a_host_that_has_ended_say_so() {
+    let (a, b) = netlane_runtime::Host::pair(&config(SERVER), &config(CLIENT)).unwrap();
+    let (server, client) = (Netlane::attach(a.client()), Netlane::from(b));
+    let listener = TcpListener::bind(&server, (SERVER, 0)).unwrap();
+    let _stream = TcpStream::connect(&client, listener.local_addr().unwrap()).unwrap();
+    let (mut served, _) = listener.accept().unwrap();
+    let mut clone = served.try_clone().unwrap();
+    let reader = thread::spawn(move || errno(clone.read(&mut [0; 4])));
+    a.stop();
+    assert_eq!(reader.join().unwrap(), Some(Errno::NETDOWN));
+    assert_eq!(errno(served.read(&mut [0; 4])), Some(Errno::NETDOWN));
+    assert_eq!(errno(served.write(b"x")), Some(Errno::NETDOWN));
+    assert_eq!(errno(listener.accept()), Some(Errno::NETDOWN));
+    assert_eq!(errno(TcpListener::bind(&server, (SERVER, 0))), Some(Errno::NETDOWN));
+    assert_eq!(errno(UdpSocket::bind(&server, (SERVER, 0))), Some(Errno::NETDOWN));
+}
+
+#[test]
+fn many_threads_use_one_connection_and_lose_nothing() {
+    const THREADS: usize = 4;
+    const WRITES: usize = 500;
+    let (server, client) = two_hosts();
+    let (served, stream) = connection(&server, &client);
+    let received = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let mut bytes = [0; 1000];
+                loop {
+                    match (&served).read(&mut bytes).unwrap() {
+                        0 => break,
+                        n => received.fetch_add(n, Ordering::Relaxed),
+                    };
+                }
+            });
+        }
+        thread::scope(|writers| {
+            for _ in 0..THREADS {
+                writers.spawn(|| (0..WRITES).for_each(|_| (&stream).write_all(&[7; 1500]).unwrap()));
+            }
+        });
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    assert_eq!(received.into_inner(), THREADS * WRITES * 1500);
+}
+
+#[test]
+fn many_threads_accept_and_connect_at_once() {
+    const THREADS: usize = 8;
+    const CONNECTIONS: usize = 25;
+    let (server, client) = two_hosts();
+    let listener = TcpListener::bind(&server, (SERVER, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for stream in listener.incoming().take(CONNECTIONS) {
+                    let mut stream = stream.unwrap();
+                    let mut number = [0; 8];
+                    stream.read_exact(&mut number).unwrap();
+                    stream.write_all(&number).unwrap();
+                }
+            });
+            scope.spawn(|| {
+                for number in 0..CONNECTIONS {
+                    let mut stream = TcpStream::connect(&client, address).unwrap();
+                    stream.write_all(&number.to_ne_bytes()).unwrap();
+                    let mut echo = Vec::new();
+                    stream.read_to_end(&mut echo).unwrap();
+                    assert_eq!(echo, number.to_ne_bytes());
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn addresses_that_no_route_leads_to_are_unreachable_at_once() {
+    let (_server, client) = two_hosts();
+    assert_eq!(errno(TcpStream::connect(&client, "192.0.2.1:80")), Some(Errno::NETUNREACH));
+    // Linux reaches itself over its loopback interface; a stack without one cannot.
+    assert_eq!(errno(TcpStream::connect(&client, (CLIENT, 80))), Some(Errno::NETUNREACH));
+    let far: SocketAddr = "192.0.2.1:80".parse().unwrap();
+    assert_eq!(errno(TcpStream::connect_nonblocking(&client, &far)), Some(Errno::NETUNREACH));
+}
+
+#[test]
+fn neighbours_that_do_not_answer_are_unreachable() {
+    let (_server, client) = two_hosts();
+    let absent = "10.0.0.99:80";
+    let timed_out = TcpStream::connect_timeout(&client, &absent.parse().unwrap(), SOON).unwrap_err();
+    assert_eq!((timed_out.kind(), timed_out.raw_os_error()), (ErrorKind::TimedOut, None));
+    assert_eq!(errno(TcpStream::connect(&client, absent)), Some(Errno::HOSTUNREACH));
+}
+
+#[test]
+fn ipv6_is_a_family_that_is_not_there() {
+    let (server, client) = two_hosts();
+    assert_eq!(errno(TcpListener::bind(&server, "[::]:80")), Some(Errno::AFNOSUPPORT));
+    assert_eq!(errno(TcpStream::connect(&client, "[::1]:80")), Some(Errno::AFNOSUPPORT));
+    assert_eq!(errno(UdpSocket::bind(&server, "[::]:80")), Some(Errno::AFNOSUPPORT));
+    let socket = UdpSocket::bind(&server, (SERVER, 0)).unwrap();
+    assert_eq!(errno(socket.send_to(b"x", "[::1]:80")), Some(Errno::AFNOSUPPORT));
+    assert_eq!(errno(socket.connect("[::1]:80")), Some(Errno::AFNOSUPPORT));
+}
+
+#[test]
+fn connections_can_leave_from_a_port_of_ones_choice() {
+    let (server, client) = two_hosts();
+    let listener = TcpListener::bind(&server, (SERVER, 0)).unwrap();
+    let remote = listener.local_addr().unwrap();
+    let local: SocketAddr = format!("{CLIENT}:4321").parse().unwrap();
+    let _stream = TcpStream::connect_from(&client, local, remote).unwrap();
+    assert_eq!(listener.accept().unwrap().1, local);
+    assert_eq!(errno(TcpStream::connect_from(&client, local, remote)), Some(Errno::ADDRNOTAVAIL));
+    let foreign = "192.0.2.1:0".parse().unwrap();
+    assert_eq!(errno(TcpStream::connect_from(&client, foreign, remote)), Some(Errno::ADDRNOTAVAIL));
+}
+
+#[test]
+fn the_table_of_sockets_ends() {
+    const SOCKETS: usize = 8;
+    let limits = Limits { sockets: SOCKETS, ..Limits::default() };
+    let (server, _client) = two_hosts_with(|config| config.limits = limits.clone());
+    let bind = || UdpSocket::bind(&server, (SERVER, 0));
+    let mut sockets: Vec<_> = (0..SOCKETS).map(|_| bind().unwrap()).collect();
+    assert_eq!(errno(bind()), Some(Errno::MFILE));
+    assert_eq!(errno(TcpListener::bind(&server, (SERVER, 0))), Some(Errno::MFILE));
+    sockets.pop();
+    // Closing happens behind the program's back; what the lane answers from here on, it does after that.
+    server.client().counters(0).unwrap();
+    bind().unwrap();
+}
+
+#[test]
+fn no_more_wait_to_be_accepted_than_the_backlog_and_what_the_stack_holds() {
+    let (server, client) = two_hosts();
+    let options = ListenOptions { backlog: 2 };
+    let listener = TcpListener::bind_with(&server, (SERVER, 0), options).unwrap();
+    let address = listener.local_addr().unwrap();
+    let connect = || TcpStream::connect_timeout(&client, &address, Duration::from_millis(500));
+    let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).take(100).collect();
+    assert!((2..=8).contains(&waiting.len()), "{} wait", waiting.len());
+    for _ in &waiting {
+        listener.accept().unwrap();
+    }
+    connect().unwrap();
+}
+
+/// Linux refuses this. Datagrams and connections go to the socket that names their address.
+#[test]
+fn one_address_and_all_addresses_share_a_port() {
+    let (server, client) = two_hosts();
+    let all = TcpListener::bind(&server, "0.0.0.0:80").unwrap();
+    let one = TcpListener::bind(&server, (SERVER, 80)).unwrap();
+    all.set_nonblocking(true).unwrap();
+    let _stream = TcpStream::connect(&client, (SERVER, 80)).unwrap();
+    one.accept().unwrap();
+    assert_eq!(errno(all.accept()), Some(Errno::AGAIN));
+
+    let all = UdpSocket::bind(&server, "0.0.0.0:80").unwrap();
+    let one = UdpSocket::bind(&server, (SERVER, 80)).unwrap();
+    let sender = UdpSocket::bind(&client, (CLIENT, 0)).unwrap();
+    sender.send_to(b"x", (SERVER, 80)).unwrap();
+    assert_eq!(one.recv(&mut [0; 4]).unwrap(), 1);
+    all.set_nonblocking(true).unwrap();
+    assert_eq!(errno(all.recv(&mut [0; 4])), Some(Errno::AGAIN));
+}
+
+/// Linux waits for a byte that it does not deliver.
+#[test]
+fn reading_no_bytes_never_waits() {
+    let (server, client) = two_hosts();
+    let (_served, mut stream) = connection(&server, &client);
+    assert_eq!(stream.read(&mut []).unwrap(), 0);
+    assert_eq!(stream.peek(&mut []).unwrap(), 0);
+}
+
+#[test]
+fn giving_up_an_attempt_to_connect() {
+    let (_server, client) = two_hosts();
+    let absent = "10.0.0.99:80".parse().unwrap();
+    let mut stream = TcpStream::connect_nonblocking(&client, &absent).unwrap();
+    assert_eq!(errno(stream.peer_addr()), Some(Errno::NOTCONN));
+    assert_eq!(errno(stream.read(&mut [0; 4])), Some(Errno::AGAIN));
+    assert_eq!(errno(stream.write(b"x")), Some(Errno::AGAIN));
+    stream.shutdown(std::net::Shutdown::Both).unwrap();
+    assert_eq!(errno(stream.shutdown(std::net::Shutdown::Both)), Some(Errno::NOTCONN));
+    assert_eq!(errno(stream.write(b"x")), Some(Errno::PIPE));
+}
+
+#[test]
+fn lingering_waits_for_a_peer_that_reads_late_and_not_for_ever() {
+    let (server, client) = two_hosts();
+    let much = vec![7; 4 << 20];
+    let (mut served, mut stream) = connection(&server, &client);
+    stream.set_linger(Some(LONG)).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let written = fill(&mut stream, &much);
+    let reader = thread::spawn(move || io::copy(&mut served, &mut io::sink()).unwrap());
+    drop(stream);
+    // What has not arrived by now never will without the client's help.
+    assert_eq!(reader.join().unwrap(), written as u64);
+
+    let (_served, mut stream) = connection(&server, &client);
+    stream.set_linger(Some(SOON)).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    fill(&mut stream, &much);
+    let began = Instant::now();
+    drop(stream);
+    assert!((SOON..LONG).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+/// Writes until nothing goes in any more, and so neither does anything go out.
+fn fill(stream: &mut TcpStream, bytes: &[u8]) -> usize {
+    let mut written = 0;
+    while let Ok(n) = stream.write(bytes) {
+        written += n;
+    }
+    written
+}
+
+#[test]
+fn keepalive_is_remembered_and_harmless_while_the_peer_lives() {
+    let (server, client) = two_hosts();
+    let (_served, mut stream) = connection(&server, &client);
+    assert_eq!(stream.keepalive().unwrap(), None);
+    let keepalive =
+        KeepAlive { idle: Duration::from_millis(5), interval: Duration::from_secs(10), probes: 1 };
+    stream.set_keepalive(Some(keepalive)).unwrap();
+    assert_eq!(stream.keepalive().unwrap(), Some(keepalive));
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    assert_eq!(errno(stream.read(&mut [0; 4])), Some(Errno::AGAIN));
+    assert!(client.client().counters(0).unwrap().get("tcp_keepalive_probes").unwrap() > 0);
+    stream.set_keepalive(None).unwrap();
+    assert_eq!(stream.keepalive().unwrap(), None);
+}
+
+#[test]
+fn pings_are_answered_with_what_they_carry() {
+    let (_server, client) = two_hosts();
+    let socket = PingSocket::open(&client).unwrap();
+    assert_ne!(socket.ident().unwrap(), 0);
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    let server = SERVER.parse().unwrap();
+    for seq in 1..=3 {
+        assert_eq!(socket.send_to(seq, b"are you there", server).unwrap(), 13);
+        let mut payload = [0; 32];
+        let reply = socket.recv_from(&mut payload).unwrap();
+        assert_eq!((reply.from, reply.seq), (server, seq));
+        assert_eq!(&payload[..reply.len], b"are you there");
+    }
+    socket.send_to(9, b"long", server).unwrap();
+    let mut short = [0; 2];
+    assert_eq!(socket.recv_from(&mut short).unwrap().len, 2);
+    assert_eq!(&short, b"lo");
+    socket.set_nonblocking(true).unwrap();
+    assert_eq!(errno(socket.recv_from(&mut short)), Some(Errno::AGAIN));
+    assert_eq!(socket.read_timeout().unwrap(), Some(LONG));
+    assert!(socket.take_error().unwrap().is_none());
+}
+
+#[test]
+fn pings_to_nobody_tell_that_nobody_is_there() {
+    let (_server, client) = two_hosts();
+    let socket = PingSocket::open(&client).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    socket.send_to(1, b"hello", "192.0.2.1".parse().unwrap()).unwrap();
+    assert_eq!(errno(socket.recv_from(&mut [0; 8])), Some(Errno::HOSTUNREACH));
+    assert_eq!(errno(socket.send_to(1, b"", "::1".parse().unwrap())), Some(Errno::AFNOSUPPORT));
+}
+
+#[test]
+fn one_thread_serves_many_sockets_with_a_poller() {
+    const LISTENER: u64 = 0;
+    const DATAGRAMS: u64 = 1;
+    const STREAM: u64 = 2;
+    let (server, client) = two_hosts();
+    let poller = Poller::new(&server).unwrap();
+    let listener = TcpListener::bind(&server, (SERVER, 0)).unwrap();
+    let datagrams = UdpSocket::bind(&server, (SERVER, 0)).unwrap();
+    poller.add(&listener, LISTENER, Readiness::READABLE).unwrap();
+    poller.add(&datagrams, DATAGRAMS, Readiness::READABLE).unwrap();
+    let next = |timeout| {
+        let mut events = Vec::new();
+        poller.wait(&mut events, Some(timeout));
+        events.iter().map(|event| event.token).collect::<Vec<_>>()
+    };
+    assert!(next(SOON).is_empty());
+
+    let mut stream = TcpStream::connect(&client, listener.local_addr().unwrap()).unwrap();
+    assert_eq!(next(LONG), [LISTENER]);
+    assert_eq!(next(LONG), [LISTENER], "it is still ready");
+    let (served, _) = listener.accept().unwrap();
+    poller.add(&served, STREAM, Readiness::READABLE).unwrap();
+    stream.write_all(b"x").unwrap();
+    assert_eq!(next(LONG), [STREAM]);
+    poller.modify(&served, STREAM, Readiness::WRITABLE).unwrap();
+    assert_eq!(next(LONG), [STREAM]);
+    poller.remove(&served).unwrap();
+    assert_eq!(errno(poller.remove(&served)), Some(Errno::NOENT));
+
+    let sender = UdpSocket::bind(&client, (CLIENT, 0)).unwrap();
+    sender.send_to(b"x", datagrams.local_addr().unwrap()).unwrap();
+    assert_eq!(next(LONG), [DATAGRAMS]);
+    assert_eq!(errno(poller.add(&datagrams, 5, Readiness::READABLE)), Some(Errno::EXIST));
+    assert_eq!(errno(poller.add(&sender, 5, Readiness::READABLE)), Some(Errno::INVAL));
+    drop(datagrams);
+    poller.wake();
+    assert!(next(LONG).is_empty(), "woken without an event");
+}
