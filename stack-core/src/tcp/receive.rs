@@ -84,12 +84,14 @@ impl ReceiveSpace {
     }
 
     /// RFC 9293 §3.10.7.4, first: whether any part of a segment lies in the window. A segment that begins at
-    /// `nxt` always counts, so that its acknowledgement is taken while the window is closed.
+    /// `nxt` always counts, so that its acknowledgement is taken while the window is closed; and so does an
+    /// acknowledgement right at the window's end, where a peer that has filled the window sends them from.
     #[inline]
     pub(crate) fn is_acceptable(&self, segment: &Segment<'_>) -> bool {
         let (window, len) = (self.window(), segment.len());
-        segment.seq == self.nxt
-            || segment.seq.within(self.nxt, window)
+        segment.seq.within(self.nxt, window)
+            || segment.seq == self.nxt
+            || (segment.seq == self.edge && len == 0 && !segment.flags.contains(TcpFlags::RST))
             || (len > 0 && (segment.seq + (len - 1)).within(self.nxt, window))
     }
 

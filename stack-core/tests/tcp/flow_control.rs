@@ -353,6 +353,18 @@ fn bytes_beyond_the_window_are_cut_off_and_counted() {
 }
 
 #[test]
+fn acknowledgement_from_the_end_of_a_filled_window_counts() {
+    let mut script = Script::builder().stack(|config| config.tcp.receive_buffer = 2_000).start();
+    let socket = script.accepted();
+    script.send(socket, 500);
+    script.expect(data(1, 500));
+    // The peer's 2,000 bytes are lost; what it acknowledges comes from behind them.
+    script.inject(ack(501).seq(2_001));
+    script.expect_silence(MS(5_000));
+    assert_eq!(script.stack().counters().tcp_retransmission_timeouts, 0);
+}
+
+#[test]
 fn window_that_shrinks_is_survived() {
     let mut script = Script::builder().window(10_000).start();
     let socket = script.connected();
