@@ -2,6 +2,7 @@
 //!
 //! A new one takes its file, a `mod` line, a variant of [`Command`] and the arm that runs it.
 
+mod bench;
 mod check;
 mod completions;
 mod demo;
@@ -19,6 +20,7 @@ pub(crate) enum Command {
     Check(check::Check),
     Doctor(doctor::Doctor),
     Ping(ping::Ping),
+    Bench(bench::Bench),
     Completions(completions::Completions),
 }
 
@@ -30,6 +32,7 @@ impl Command {
             Self::Check(check) => check.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Ping(ping) => ping.run(),
+            Self::Bench(bench) => bench.run(),
             Self::Completions(completions) => completions.run(),
         }
     }

@@ -7,6 +7,7 @@ mod lab;
 mod machine;
 mod network;
 mod progress;
+mod workload;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;

@@ -19,6 +19,9 @@ pub(crate) trait Network: Clone + Send + Sync + 'static {
     /// Listens for connections to `address`.
     fn listen(&self, address: SocketAddr) -> io::Result<Self::Listener>;
 
+    /// The address that a listener has.
+    fn local_address(listener: &Self::Listener) -> io::Result<SocketAddr>;
+
     /// Waits for a connection.
     fn accept(listener: &Self::Listener) -> io::Result<Self::Stream>;
 
@@ -64,6 +67,10 @@ impl Network for Kernel {
         self.run(|| TcpListener::bind(address))
     }
 
+    fn local_address(listener: &TcpListener) -> io::Result<SocketAddr> {
+        listener.local_addr()
+    }
+
     fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
         Ok(listener.accept()?.0)
     }
@@ -94,6 +101,10 @@ impl Network for Netlane {
 
     fn listen(&self, address: SocketAddr) -> io::Result<Self::Listener> {
         netlane_posix::TcpListener::bind(self, address)
+    }
+
+    fn local_address(listener: &Self::Listener) -> io::Result<SocketAddr> {
+        listener.local_addr()
     }
 
     fn accept(listener: &Self::Listener) -> io::Result<Self::Stream> {

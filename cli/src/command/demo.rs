@@ -19,7 +19,8 @@ use netlane_posix::{Netlane, PingSocket};
 use crate::echo::{self, KernelPing, Pinger, Statistics};
 use crate::network::{Kernel, Network};
 use crate::progress;
-use report::{PingRun, Report, Transfer, Wire};
+use crate::workload::{self, Load, Outcome, Workload};
+use report::{PingRun, Report, Speed, Transfer, Wire};
 use site::{BODY, Checksum, DemoSite, README};
 use stage::Stage;
 
@@ -64,44 +65,39 @@ impl Demo {
 
     fn play(&self, stage: &Stage) -> anyhow::Result<Report> {
         self.say(|out| stage.link.write(out))?;
-        let netlane = Side { name: "netlane", address: stage::NETLANE, network: stage.netlane() };
-        let (pings, transfers) = match stage.peer() {
-            None => {
-                let pinger =
-                    KernelPing::open_in_own_namespace().context("cannot ping with the kernel's ICMP")?;
-                let kernel = Side { name: "kernel", address: stage::PEER, network: Kernel::default() };
-                (self.ping(&netlane, &kernel, &pinger)?, self.transfer(&netlane, &kernel)?)
-            }
-            Some(peer) => {
-                let pinger = PingSocket::open(&peer)?;
-                let peer = Side { name: "peer", address: stage::PEER, network: peer };
-                (self.ping(&netlane, &peer, &pinger)?, self.transfer(&netlane, &peer)?)
-            }
-        };
-        let wire = Wire::of(&netlane.network.client().counters(0)?);
-        self.say(|out| wire.write(out))?;
-        Ok(Report { link: stage.link.clone(), pings, transfers, wire })
+        let netlane = Side::netlane("netlane", stage::NETLANE, stage.netlane());
+        match stage.peer() {
+            None => self.play_with(stage, &netlane, &Side::kernel(stage::PEER)),
+            Some(peer) => self.play_with(stage, &netlane, &Side::netlane("peer", stage::PEER, peer)),
+        }
     }
 
-    /// Has each side ping the other one.
-    fn ping(
+    fn play_with(
         &self,
+        stage: &Stage,
         netlane: &Side<Netlane>,
         peer: &Side<impl Network>,
-        pinger: &impl Pinger,
-    ) -> anyhow::Result<Vec<PingRun>> {
-        let run = |from: &'static str, pinger: &dyn Pinger, to: &'static str, address| {
-            let outcomes: io::Result<Vec<_>> =
-                (0..PINGS).map(|seq| echo::ping(pinger, address, seq, &[0x6e; 56], PING_TIMEOUT)).collect();
-            let run = PingRun { from, to, statistics: Statistics::of(&outcomes?) };
-            self.say(|out| run.write(out))?;
-            anyhow::Ok(run)
-        };
-        let ours = PingSocket::open(&netlane.network)?;
-        Ok(vec![
-            run(peer.name, pinger, netlane.name, netlane.address)?,
-            run(netlane.name, &ours, peer.name, peer.address)?,
-        ])
+    ) -> anyhow::Result<Report> {
+        let pings = vec![self.ping(peer, netlane)?, self.ping(netlane, peer)?];
+        let transfers = self.transfer(netlane, peer)?;
+        let speeds = self.measure(netlane, peer)?;
+        let wire = Wire::of(&netlane.network.client().counters(0)?);
+        self.say(|out| wire.write(out))?;
+        Ok(Report { link: stage.link.clone(), pings, transfers, speeds, wire })
+    }
+
+    /// Has one side ping the other one.
+    fn ping(&self, from: &Side<impl Network>, to: &Side<impl Network>) -> io::Result<PingRun> {
+        let pinger = from.pinger.as_deref().map_err(ToString::to_string);
+        let request = |pinger, seq| echo::ping(pinger, to.address, seq, &[0x6e; 56], PING_TIMEOUT);
+        let outcomes = pinger.and_then(|pinger| {
+            let outcomes: io::Result<Vec<_>> = (0..PINGS).map(|seq| request(pinger, seq)).collect();
+            outcomes.map_err(|error| error.to_string())
+        });
+        let (error, outcomes) = outcomes.map_or_else(|error| (Some(error), Vec::new()), |ok| (None, ok));
+        let run = PingRun { from: from.name, to: to.name, statistics: Statistics::of(&outcomes), error };
+        self.say(|out| run.write(out))?;
+        Ok(run)
     }
 
     /// Has each side fetch everything from the other one.
@@ -123,6 +119,23 @@ impl Demo {
         Ok(transfers)
     }
 
+    /// Measures bulk bytes in both directions.
+    fn measure(&self, netlane: &Side<Netlane>, peer: &Side<impl Network>) -> anyhow::Result<Vec<Speed>> {
+        let server = workload::server::start(&peer.network, SocketAddr::new(peer.address, 7), 1)?;
+        let directions =
+            [(Workload::BulkSend, netlane.name, peer.name), (Workload::BulkReceive, peer.name, netlane.name)];
+        let mut speeds = Vec::new();
+        for (workload, from, to) in directions {
+            let load = Load { duration: SPEED_TEST, connections: 1 };
+            let Outcome { amount, time, .. } = workload::run(workload, &netlane.network, server, load)
+                .with_context(|| format!("cannot move bytes from {from} to {to}"))?;
+            let speed = Speed { from, to, gigabits_per_second: amount as f64 * 8e-9 / time.as_secs_f64() };
+            self.say(|out| speed.write(out))?;
+            speeds.push(speed);
+        }
+        Ok(speeds)
+    }
+
     /// Tells people, unless a script listens.
     fn say(&self, write: impl FnOnce(&mut anstream::Stdout) -> io::Result<()>) -> io::Result<()> {
         if self.json { Ok(()) } else { write(&mut anstream::stdout()) }
@@ -134,6 +147,21 @@ struct Side<N> {
     name: &'static str,
     address: IpAddr,
     network: N,
+    pinger: io::Result<Box<dyn Pinger>>,
+}
+
+impl Side<Netlane> {
+    fn netlane(name: &'static str, address: IpAddr, network: Netlane) -> Self {
+        let pinger = PingSocket::open(&network).map(|socket| Box::new(socket) as Box<dyn Pinger>);
+        Self { name, address, network, pinger }
+    }
+}
+
+impl Side<Kernel> {
+    fn kernel(address: IpAddr) -> Self {
+        let pinger = KernelPing::open_in_own_namespace().map(|socket| Box::new(socket) as Box<dyn Pinger>);
+        Self { name: "kernel", address, network: Kernel::default(), pinger }
+    }
 }
 
 impl<N: Network> Side<N> {
@@ -182,4 +210,6 @@ fn fetch(from: &Side<impl Network>, to: &Side<impl Network>, source: &Source) ->
 }
 
 const PINGS: u16 = 10;
+/// Long enough to reach full speed many times over.
+const SPEED_TEST: Duration = Duration::from_millis(500);
 const PING_TIMEOUT: Duration = Duration::from_secs(1);

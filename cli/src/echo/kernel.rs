@@ -27,7 +27,10 @@ impl KernelPing {
     /// that.
     pub(crate) fn open_in_own_namespace() -> io::Result<Self> {
         let group = getgid().as_raw();
-        fs::write("/proc/sys/net/ipv4/ping_group_range", format!("{group} {group}"))?;
+        // Where it cannot be changed, it may still be as it should.
+        if let Err(error) = fs::write("/proc/sys/net/ipv4/ping_group_range", format!("{group} {group}")) {
+            tracing::info!("cannot set net.ipv4.ping_group_range: {error}");
+        }
         let protocol = Some(ipproto::ICMP);
         let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, protocol)?;
         Ok(Self { socket })

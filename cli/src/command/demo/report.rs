@@ -19,6 +19,7 @@ pub(super) struct Report {
     pub(super) link: Link,
     pub(super) pings: Vec<PingRun>,
     pub(super) transfers: Vec<Transfer>,
+    pub(super) speeds: Vec<Speed>,
     pub(super) wire: Wire,
 }
 
@@ -58,6 +59,17 @@ pub(super) struct PingRun {
     pub(super) to: &'static str,
     #[serde(flatten)]
     pub(super) statistics: Statistics,
+    /// Why there were none, or no more.
+    pub(super) error: Option<String>,
+}
+
+/// How fast bytes go where nobody makes them or looks at them.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Speed {
+    pub(super) from: &'static str,
+    pub(super) to: &'static str,
+    pub(super) gigabits_per_second: f64,
 }
 
 /// What the stack has counted.
@@ -93,9 +105,13 @@ impl Link {
 
 impl PingRun {
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { from, to, statistics: Statistics { transmitted, received, times } } = self;
+        let Self { from, to, statistics: Statistics { transmitted, received, times }, error } = self;
         label(out, "ping")?;
-        write!(out, "{from:>7} → {to:<7}  {received} of {transmitted} answered")?;
+        write!(out, "{from:>7} → {to:<7}  ")?;
+        if let Some(error) = error {
+            return writeln!(out, "not to be had: {error}");
+        }
+        write!(out, "{received} of {transmitted} answered")?;
         match times {
             Some(times) => writeln!(out, ", {times}"),
             None => writeln!(out),
@@ -129,6 +145,14 @@ impl Transfer {
     fn gigabits_per_second(&self) -> Option<f64> {
         const ENOUGH: u64 = 1_000_000;
         (self.bytes >= ENOUGH).then(|| self.bytes as f64 * 8e-9 / self.time.as_secs_f64())
+    }
+}
+
+impl Speed {
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let Self { from, to, gigabits_per_second } = self;
+        label(out, "speed")?;
+        writeln!(out, "{from:>7} → {to:<7}  {gigabits_per_second:.1} Gbit/s without SHA-256")
     }
 }
 

@@ -89,7 +89,7 @@ struct PseudoRandom {
 
 impl PseudoRandom {
     fn new() -> Self {
-        Self { rng: Rng::with_seed(0x6e65_746c_616e_65), block: vec![0; PIECE], read: PIECE }
+        Self { rng: Rng::with_seed(0x006e_6574_6c61_6e65), block: vec![0; PIECE], read: PIECE }
     }
 }
 
