@@ -59,13 +59,15 @@ for target; do
   if [[ -n $replay ]]; then
     exec "$program" "${limits[@]}" "$replay"
   fi
-  corpus=fuzz/corpus/$target
-  mkdir -p "$corpus"
+  # The first folder is also where new inputs go.
+  corpus=("fuzz/corpus/$target")
+  mkdir -p "${corpus[0]}"
+  [[ ! -d fuzz/seeds/$target ]] || corpus+=("fuzz/seeds/$target")
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
   # libFuzzer keeps its own time; `timeout` is for one that hangs.
   if timeout --kill-after=10 $((seconds + 120)) "$program" "${limits[@]}" "-max_total_time=$seconds" \
-    "$corpus" "fuzz/seeds/$target" </dev/null >"$log" 2>&1; then
+    "${corpus[@]}" </dev/null >"$log" 2>&1; then
     echo "fuzz $target: $(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$log") runs in $seconds s," \
       "$(sed -n 's/.*DONE *cov: \([0-9]*\).*/\1/p' "$log") edges"
   else

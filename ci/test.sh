@@ -190,7 +190,8 @@ need_tool() { # crate, options for its installation…
   command -v "$1" >/dev/null && return 0
   if may_install; then
     echo "building $1, which takes some minutes the first time"
-    cargo install --quiet --locked --root target/tools --target-dir target/tools/build "$@" && return 0
+    # Without optimisation: that takes half the time, and the tool runs for seconds.
+    cargo install --quiet --debug --locked --root target/tools --target-dir target/tools/build "$@" && return 0
   fi
   skip "what needs $1" "not installed, and cannot be built here; try: cargo install --locked $*"
   return 1
