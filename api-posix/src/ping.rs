@@ -10,6 +10,24 @@ use crate::net::{Netlane, known_family};
 use crate::shared::Shared;
 
 /// A socket that sends ICMP echo requests and takes the replies to them (RFC 792).
+///
+/// ```
+/// use netlane_posix::{Netlane, PingSocket};
+///
+/// # use netlane_config::{Backend, Config, Interface, MemoryBackend};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = |address: &str| -> Result<Config, Box<dyn std::error::Error>> {
+/// #     let interface = Interface { addresses: vec![address.parse()?], ..Interface::default() };
+/// #     Ok(Config { backend: Backend::Memory(MemoryBackend::default()), interface, ..Config::default() })
+/// # };
+/// # let (here, there) = Netlane::pair(&config("10.0.0.1/24")?, &config("10.0.0.2/24")?)?;
+/// let socket = PingSocket::open(&there)?;
+/// socket.send_to(1, b"are you there", "10.0.0.1".parse()?)?;
+/// let reply = socket.recv_from(&mut [0; 64])?;
+/// assert_eq!((reply.seq, reply.len), (1, 13));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct PingSocket {
     shared: Arc<Shared>,

@@ -16,6 +16,30 @@ use crate::udp::UdpSocket;
 ///
 /// It tells of a socket as long as it is ready (level-triggered). A socket is in one poller at most, and leaves it
 /// when it is closed.
+///
+/// ```
+/// use netlane_posix::{Netlane, Poller, Readiness, TcpListener, TcpStream};
+///
+/// # use netlane_config::{Backend, Config, Interface, MemoryBackend};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = |address: &str| -> Result<Config, Box<dyn std::error::Error>> {
+/// #     let interface = Interface { addresses: vec![address.parse()?], ..Interface::default() };
+/// #     Ok(Config { backend: Backend::Memory(MemoryBackend::default()), interface, ..Config::default() })
+/// # };
+/// # let (here, there) = Netlane::pair(&config("10.0.0.1/24")?, &config("10.0.0.2/24")?)?;
+/// let listener = TcpListener::bind(&here, "10.0.0.1:80")?;
+/// let poller = Poller::new(&here)?;
+/// poller.add(&listener, 7, Readiness::READABLE)?;
+///
+/// let stream = TcpStream::connect(&there, "10.0.0.1:80")?;
+/// let mut events = Vec::new();
+/// poller.wait(&mut events, None);
+/// assert_eq!(events[0].token, 7);
+/// let (accepted, peer) = listener.accept()?;
+/// assert_eq!(peer, stream.local_addr()?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Poller {
     poller: netlane_runtime::Poller,

@@ -3,3 +3,4 @@
 pub(crate) mod listener;
 mod options;
 pub(crate) mod stream;
+mod transfer;

@@ -13,6 +13,30 @@ use crate::net::{Netlane, each_address, known_family};
 use crate::shared::Shared;
 
 /// A UDP socket, as [`std::net::UdpSocket`].
+///
+/// ```
+/// use netlane_posix::{Netlane, UdpSocket};
+///
+/// # use netlane_config::{Backend, Config, Interface, MemoryBackend};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = |address: &str| -> Result<Config, Box<dyn std::error::Error>> {
+/// #     let interface = Interface { addresses: vec![address.parse()?], ..Interface::default() };
+/// #     Ok(Config { backend: Backend::Memory(MemoryBackend::default()), interface, ..Config::default() })
+/// # };
+/// # let (here, there) = Netlane::pair(&config("10.0.0.1/24")?, &config("10.0.0.2/24")?)?;
+/// let server = UdpSocket::bind(&here, "10.0.0.1:53")?;
+/// let client = UdpSocket::bind(&there, "10.0.0.2:0")?;
+/// client.connect("10.0.0.1:53")?;
+/// client.send(b"question")?;
+///
+/// let mut bytes = [0; 512];
+/// let (len, from) = server.recv_from(&mut bytes)?;
+/// assert_eq!(&bytes[..len], b"question");
+/// server.send_to(b"answer", from)?;
+/// assert_eq!(client.recv(&mut bytes)?, 6);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct UdpSocket {
     inner: Arc<Inner>,

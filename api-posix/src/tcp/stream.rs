@@ -1,11 +1,11 @@
 //! Connections.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netlane_runtime::{ConnectError, KeepAlive, Readiness, SendError, Socket, SocketError};
+use netlane_runtime::{ConnectError, KeepAlive, Readiness, Socket, SocketError};
 use rustix::io::Errno;
 
 use super::options::Options;
@@ -97,7 +97,7 @@ impl TcpStream {
     /// Copies bytes that have arrived, and leaves them to be read.
     ///
     /// # Errors
-    /// Those of [`read`](Read::read).
+    /// Those of [`read`](std::io::Read::read).
     pub fn peek(&self, out: &mut [u8]) -> io::Result<usize> {
         let shared = &self.inner.shared;
         shared.when_readable(|| shared.socket.try_peek(out).map_err(ToErrno::into_io))
@@ -192,7 +192,8 @@ impl TcpStream {
         Ok(())
     }
 
-    /// Whether small segments are sent at once.
+    /// Whether small segments are sent at once: what was [set](Self::set_nodelay) here, not what the configuration says
+    /// of sockets that set nothing.
     ///
     /// # Errors
     /// None.
@@ -212,7 +213,8 @@ impl TcpStream {
         Ok(())
     }
 
-    /// Whether, and how, a silent peer is asked.
+    /// Whether, and how, a silent peer is asked: what was [set](Self::set_keepalive) here, not what the configuration
+    /// says of sockets that set nothing.
     ///
     /// # Errors
     /// None.
@@ -255,19 +257,8 @@ impl TcpStream {
         Ok(Self { inner: Arc::clone(&self.inner) })
     }
 
-    /// Queues bytes to be sent, as many as there is room for. What befell the connection is told before that it takes
-    /// no more, also to who has ended the stream.
-    fn queue(&self, bytes: &[u8]) -> io::Result<usize> {
-        let shared = &self.inner.shared;
-        shared.socket.try_write(bytes).map_err(|error| match error {
-            SendError::Failed(error) => self.told(error),
-            SendError::Closed => shared.socket.take_error().map_or(error.into_io(), |error| self.told(error)),
-            _ => error.into_io(),
-        })
-    }
-
     /// Linux tells who writes on after the peer has ended its stream that nobody reads, and not that it was reset.
-    fn told(&self, error: SocketError) -> io::Error {
+    pub(super) fn told(&self, error: SocketError) -> io::Error {
         match error {
             SocketError::Reset if self.inner.shared.socket.has_peer_finished() => Errno::PIPE.into(),
             _ => error.into_io(),
@@ -300,95 +291,4 @@ impl Drop for Inner {
 /// What Linux does with port 0 as a peer's: nobody can listen there.
 fn reachable(remote: SocketAddr) -> io::Result<SocketAddr> {
     if remote.port() == 0 { Err(Errno::CONNREFUSED.into()) } else { Ok(remote) }
-}
-
-impl Read for &TcpStream {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let shared = &self.inner.shared;
-        shared.when_readable(|| shared.socket.try_read(out).map_err(ToErrno::into_io))
-    }
-
-    fn read_vectored(&mut self, out: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let Some((first, rest)) = split_mut(out) else { return Ok(0) };
-        let mut read = self.read(first)?;
-        let mut full = read == first.len();
-        for next in rest {
-            if !full {
-                break;
-            }
-            // What has not arrived yet is for another call; what goes wrong now is still so then.
-            let more = self.inner.shared.socket.try_read(next).unwrap_or(0);
-            full = more == next.len();
-            read += more;
-        }
-        Ok(read)
-    }
-}
-
-impl Write for &TcpStream {
-    /// Queues all of `bytes`, and waits for room if need be. Sockets that do not block, and those whose time is over,
-    /// queue as many as there is room for.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let shared = &self.inner.shared;
-        let mut written = 0;
-        let outcome = shared.when_writable(|| {
-            written += self.queue(&bytes[written..])?;
-            if written < bytes.len() { Err(Errno::AGAIN.into()) } else { Ok(written) }
-        });
-        // What was queued is told first; what went wrong behind it, next time.
-        if written > 0 { Ok(written) } else { outcome }
-    }
-
-    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut written = 0;
-        for slice in bytes {
-            match self.write(slice) {
-                Ok(n) => {
-                    written += n;
-                    if n < slice.len() {
-                        break;
-                    }
-                }
-                Err(error) if written == 0 => return Err(error),
-                Err(_) => break,
-            }
-        }
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for TcpStream {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(out)
-    }
-
-    fn read_vectored(&mut self, out: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(out)
-    }
-}
-
-impl Write for TcpStream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self).write(bytes)
-    }
-
-    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The first buffer that is not empty, and those behind it.
-fn split_mut<'a, 'b>(
-    slices: &'a mut [IoSliceMut<'b>],
-) -> Option<(&'a mut IoSliceMut<'b>, &'a mut [IoSliceMut<'b>])> {
-    let first = slices.iter().position(|slice| !slice.is_empty())?;
-    slices[first..].split_first_mut()
 }

@@ -130,6 +130,11 @@ impl Socket {
         self.inner.take_error()
     }
 
+    /// Puts back an error that a call of this connection's has told, for another one to tell it.
+    pub fn give_back_error(&self, error: SocketError) {
+        self.first().control().set_error(error);
+    }
+
     /// The state of a TCP connection or listener, as its lane knows it; `Closed` for what has none.
     ///
     /// # Errors

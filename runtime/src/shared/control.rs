@@ -92,7 +92,7 @@ impl Control {
         Failure::from_code(self.error.swap(0, Ordering::Relaxed))
     }
 
-    /// The lane: this befell the socket.
+    /// The lane, or a client that has taken it and not told it: this befell the socket.
     pub(crate) fn set_error(&self, error: SocketError) {
         self.error.store(code_of(error), Ordering::Relaxed);
     }

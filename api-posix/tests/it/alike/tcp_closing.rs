@@ -1,7 +1,8 @@
 //! The ends of connections.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
+use std::thread;
 use std::time::Duration;
 
 use super::host::{Host, Lingers, Listener, Pair, Stream, Watched};
@@ -12,6 +13,8 @@ alike! {
     reading_after_the_peers_reset
     writing_after_the_peers_reset
     reading_what_came_before_a_reset
+    filling_many_buffers_with_what_came_before_a_reset
+    writing_until_a_reset_cuts_it_short
     closing_with_unread_bytes_resets_the_peer
     dropping_a_listener_resets_those_who_wait
     connecting_after_the_listener_is_gone
@@ -82,6 +85,43 @@ fn reading_what_came_before_a_reset<H: Host>(pair: &Pair<H>, log: &mut Log) -> i
     log.answer("read more", &client.read(&mut [0; 16]));
     log.answer("read on", &client.read(&mut [0; 16]));
     log.answer("read again", &client.read(&mut [0; 16]));
+    Ok(())
+}
+
+fn filling_many_buffers_with_what_came_before_a_reset<H: Host>(
+    pair: &Pair<H>,
+    log: &mut Log,
+) -> io::Result<()> {
+    let (mut server, mut client) = pair.connection()?;
+    server.write_all(b"last words")?;
+    client.wait_readable();
+    reset(server)?;
+    client.wait_ended();
+    let (mut one, mut two) = ([0; 10], [0; 10]);
+    let mut buffers = [&mut one, &mut two].map(|buffer| IoSliceMut::new(buffer));
+    log.answer("read", &client.read_vectored(&mut buffers));
+    log.answer("read on", &client.read_vectored(&mut buffers));
+    log.answer("read again", &client.read_vectored(&mut buffers));
+    Ok(())
+}
+
+fn writing_until_a_reset_cuts_it_short<H: Host>(pair: &Pair<H>, log: &mut Log) -> io::Result<()> {
+    let much = vec![7; 64 << 20];
+    for vectored in [false, true] {
+        let (mut server, mut client) = pair.connection()?;
+        let written = thread::scope(|scope| {
+            let writer = scope.spawn(|| match vectored {
+                false => client.write(&much),
+                true => client.write_vectored(&[&much[..1000], &much].map(IoSlice::new)),
+            });
+            server.read_exact(&mut [0; 1000]).and_then(|()| reset(server)).unwrap();
+            writer.join().unwrap()
+        });
+        log.note("some", written? < much.len());
+        log.answer("write on", &client.write(b"x"));
+        log.answer("write again", &client.write(b"x"));
+        log.answer("read", &client.read(&mut [0; 4]));
+    }
     Ok(())
 }
 
@@ -195,7 +235,7 @@ fn shutting_down_what_has_ended<H: Host>(pair: &Pair<H>, log: &mut Log) -> io::R
 fn shutting_down_wakes_a_reader<H: Host>(pair: &Pair<H>, log: &mut Log) -> io::Result<()> {
     let (_server, client) = pair.connection()?;
     let mut clone = client.try_clone()?;
-    let reader = std::thread::spawn(move || clone.read(&mut [0; 4]));
+    let reader = thread::spawn(move || clone.read(&mut [0; 4]));
     client.shutdown(Shutdown::Read)?;
     log.answer("read", &reader.join().unwrap());
     Ok(())
