@@ -3,7 +3,12 @@
 mod bulk;
 mod http;
 mod iperf3;
+mod lanes;
+mod links;
 mod many;
 mod netcat;
 mod ping;
+mod python;
+mod reset;
 mod udp;
+mod vanish;
