@@ -17,7 +17,8 @@ while IFS= read -r page; do
     [[ $link == *'#'* ]] && anchor=${link#*#}
     file=$page
     [[ -z $path ]] || file=$(dirname "$page")/$path
-    if [[ ! -e $file ]]; then
+    # A page of the book links to nothing outside of it.
+    if [[ ! -e $file || ($page == docs/* && $(realpath "$file") != "$PWD"/docs/*) ]]; then
       complain "$page" "$link"
     elif [[ -n $anchor && $file == *.md ]]; then
       rendered=docs/book/$(realpath --relative-to=docs "${file%.md}").html
