@@ -23,7 +23,7 @@ const DATAGRAMS_PER_TURN: usize = 64;
 pub(super) const ECHO_SEQ_LEN: usize = 2;
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
-    pub(super) fn receive_datagram(&mut self, incoming: Incoming<'_>) {
+    pub(super) fn receive_datagram(&mut self, incoming: &Incoming<'_>) {
         let Some(verify) = self.must_verify(incoming.offload) else { return };
         let datagram = match UdpDatagram::parse(incoming.payload) {
             Ok(datagram) => datagram,
@@ -40,7 +40,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         if !self.deliver(Protocol::UDP, local, remote, [datagram.payload, &[]]) {
             self.counters.rx_no_socket += 1;
             // RFC 1122 §4.1.3.1.
-            self.send_unreachable(&incoming, Unreachable::Port);
+            self.send_unreachable(incoming, Unreachable::Port);
         }
     }
 

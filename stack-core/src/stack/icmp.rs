@@ -15,7 +15,7 @@ use crate::wire::icmpv4::{self, Quoted, QuotedTransport, Unreachable};
 use crate::wire::{Icmpv4Repr, Malformed, Protocol};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
-    pub(super) fn receive_icmp(&mut self, incoming: Incoming<'_>) {
+    pub(super) fn receive_icmp(&mut self, incoming: &Incoming<'_>) {
         let message = match Icmpv4Repr::parse(incoming.payload) {
             Ok(message) => message,
             Err(malformed) => return self.counters.count_malformed(malformed),
@@ -27,7 +27,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 self.send_icmp(incoming.destination, incoming.source, &reply);
             }
             Icmpv4Repr::EchoRequest { .. } => self.counters.rx_other_address += 1,
-            Icmpv4Repr::EchoReply { .. } => self.receive_echo_reply(&incoming, &message),
+            Icmpv4Repr::EchoReply { .. } => self.receive_echo_reply(incoming, &message),
             Icmpv4Repr::DestinationUnreachable { reason, quote } => self.receive_unreachable(reason, quote),
             // RFC 1122 §4.2.3.9: these change nothing for the connection, which goes on trying.
             Icmpv4Repr::TimeExceeded { .. } | Icmpv4Repr::ParameterProblem { .. } => {}

@@ -84,9 +84,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             seen_by: 0,
         };
         match repr.protocol {
-            Protocol::TCP if unicast => self.receive_segment(incoming),
-            Protocol::UDP => self.receive_datagram(incoming),
-            Protocol::ICMP => self.receive_icmp(incoming),
+            Protocol::TCP if unicast => self.receive_segment(&incoming),
+            Protocol::UDP => self.receive_datagram(&incoming),
+            Protocol::ICMP => self.receive_icmp(&incoming),
             // RFC 9293 §3.9.2.3 (MUST-57): TCP to a group or to everybody is dropped silently.
             Protocol::TCP => self.counters.rx_other_address += 1,
             _ => {

@@ -39,16 +39,16 @@ pub(super) use context;
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     #[inline]
-    pub(super) fn receive_segment(&mut self, incoming: Incoming<'_>) {
+    pub(super) fn receive_segment(&mut self, incoming: &Incoming<'_>) {
         let Some(verify) = self.must_verify(incoming.offload) else { return };
-        let (tuple, segment) = match parse(&incoming, verify) {
+        let (tuple, segment) = match parse(incoming, verify) {
             Ok(parsed) => parsed,
             Err(malformed) => return self.counters.count_malformed(malformed),
         };
         self.counters.tcp_segments_received += 1;
         self.counters.tcp_super_segments_received += u64::from(segment.joined > 1);
         let Some(id) = self.sockets.connection_between(&tuple) else {
-            if self.queues > 1 && self.pass_on(&incoming, &segment) {
+            if self.queues > 1 && self.pass_on(incoming, &segment) {
                 return;
             }
             return self.open_passively(&tuple, &segment);
@@ -337,7 +337,7 @@ const MAX_HEADERS: usize = crate::wire::ethernet::HEADER_LEN
     + tcp::HEADER_LEN
     + tcp::MAX_OPTIONS_LEN;
 
-#[inline]
+#[inline(always)]
 fn parse<'a>(incoming: &Incoming<'a>, verify: bool) -> Result<(FourTuple, Segment<'a>), Malformed> {
     let bytes = incoming.payload;
     let TcpSegment { header, options, payload } = TcpSegment::parse(bytes)?;

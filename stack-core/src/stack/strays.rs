@@ -36,7 +36,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub fn receive_stray(&mut self, stray: &Stray) {
         // The first stack has checked it.
         let Ok(Ipv4Packet { repr, payload, .. }) = Ipv4Packet::parse(&stray.packet) else { return };
-        self.receive_segment(Incoming {
+        self.receive_segment(&Incoming {
             source: repr.src,
             destination: repr.dst,
             unicast: true,

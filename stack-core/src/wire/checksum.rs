@@ -111,11 +111,11 @@ impl Sum {
     /// The sum in 16 bits, in the machine's byte order.
     #[inline]
     const fn fold(self) -> u16 {
-        let sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
-        let sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        sum as u16
+        // A number and its two halves exchanged add up to the sum of the halves in the upper one, with the
+        // carry of the lower one already come around.
+        let sum = self.0.wrapping_add(self.0.rotate_right(32)) >> 32;
+        let sum = sum as u32;
+        (sum.wrapping_add(sum.rotate_right(16)) >> 16) as u16
     }
 }
 

@@ -102,6 +102,9 @@ impl TcpOptions {
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
     pub const fn len(&self) -> usize {
+        if self.sack.len == 0 {
+            return self.len_without_sack();
+        }
         let blocks = self.sack_room();
         self.len_without_sack() + if blocks > 0 { SACK_HEADER_LEN + blocks * SackBlock::LEN } else { 0 }
     }
@@ -133,6 +136,9 @@ impl TcpOptions {
         }
         if let Some(shift) = window_scale {
             out.word([NO_OPERATION, WINDOW_SCALE, 3, *shift]);
+        }
+        if sack.len == 0 {
+            return out.written;
         }
         let blocks = self.sack_room();
         if blocks > 0 {
