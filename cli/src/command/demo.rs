@@ -18,7 +18,7 @@ use netlane_posix::{Netlane, PingSocket};
 
 use crate::echo::{self, KernelPing, Pinger, Statistics};
 use crate::network::{Kernel, Network};
-use crate::progress;
+use crate::progress::BytesProgress;
 use crate::workload::{self, Load, Outcome, Workload};
 use report::{PingRun, Report, Speed, Transfer, Wire};
 use site::{BODY, Checksum, DemoSite, README};
@@ -35,7 +35,7 @@ use stage::Stage;
 #[derive(Args)]
 pub(crate) struct Demo {
     /// Bytes of the body
-    #[arg(long, default_value = "256 MiB")]
+    #[arg(long, default_value = "256 MB")]
     size: ByteSize,
 
     /// Join two of netlane's stacks in memory, without the kernel
@@ -186,8 +186,8 @@ struct Source {
 impl Source {
     fn examine(site: &DemoSite, path: &'static str) -> io::Result<Self> {
         let len = site.len(path);
-        let bar = progress::bytes(len, format!("SHA-256 of {path}"));
-        Ok(Self { path, len, checksum: site.checksum(path, |piece| bar.inc(piece))? })
+        let mut progress = BytesProgress::new(len, format!("SHA-256 of {path}"));
+        Ok(Self { path, len, checksum: site.checksum(path, |piece| progress.add(piece))? })
     }
 }
 
@@ -195,8 +195,8 @@ impl Source {
 fn fetch(from: &Side<impl Network>, to: &Side<impl Network>, source: &Source) -> anyhow::Result<Transfer> {
     let &Source { path, len, checksum: sha256_at_source } = source;
     let (from_name, to_name) = (from.name, to.name);
-    let bar = progress::bytes(len, format!("{path} {from_name} → {to_name}"));
-    let received = http::get(&to.network, from.server(), path, |piece| bar.inc(piece))
+    let mut progress = BytesProgress::new(len, format!("{path} {from_name} → {to_name}"));
+    let received = http::get(&to.network, from.server(), path, |piece| progress.add(piece))
         .with_context(|| format!("{to_name} cannot fetch {path} from {from_name}"))?;
     Ok(Transfer {
         path,

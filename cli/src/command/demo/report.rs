@@ -194,7 +194,7 @@ impl Wire {
     }
 }
 
-/// Whether a counter of the stack counts what it did not take or send. See [`netlane_core::Counters`].
+/// Whether a counter of the stack counts what it did not take or send. What each one means, the core's documentation tells.
 fn is_drop(name: &str) -> bool {
     let traffic = ["rx_frames", "rx_bytes", "tx_frames", "tx_bytes", "tx_deferred"];
     let tcp = [
@@ -221,4 +221,46 @@ fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Er
 
 fn hex<S: Serializer>(checksum: &Checksum, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&checksum.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(sha256_received: Checksum) -> String {
+        let transfer = Transfer {
+            path: "/body",
+            from: "netlane",
+            to: "kernel",
+            bytes: 5_000_000,
+            time: Duration::from_millis(4),
+            sha256_at_source: [0xab; 32],
+            sha256_received,
+            equal: sha256_received == [0xab; 32],
+        };
+        let mut text = Vec::new();
+        transfer.write(&mut anstream::StripStream::new(&mut text)).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_transfer_is_told_with_its_speed_and_its_checksum() {
+        assert_eq!(
+            told([0xab; 32]),
+            "body       netlane → kernel     5.0 MB  10.0 Gbit/s  SHA-256 equal (abababab…)\n"
+        );
+    }
+
+    #[test]
+    fn a_transfer_that_was_harmed_says_so() {
+        let text = told([0xcd; 32]);
+        assert!(text.ends_with("SHA-256 differs: abababab… was sent, cdcdcdcd… received\n"), "{text}");
+    }
+
+    #[test]
+    fn what_was_put_off_or_moved_is_no_drop() {
+        let no_drops = ["rx_frames", "tx_bytes", "tx_deferred", "tcp_segments_sent", "lane_turns"];
+        assert!(no_drops.iter().all(|name| !is_drop(name)));
+        assert!(["rx_bad_checksum", "tx_no_route", "sockets_full"].iter().all(|name| is_drop(name)));
+    }
 }
