@@ -9,5 +9,6 @@ pub mod iperf3;
 pub mod namespace;
 pub mod program;
 
+pub mod raw;
 pub mod tshark;
 pub mod wire;

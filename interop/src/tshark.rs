@@ -1,9 +1,13 @@
 //! tshark, which judges what went over the wire.
 
+use std::fs;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use crate::program::{Program, command, start};
-use crate::wire::DEVICE;
+use crate::wire::{DEVICE, at_kernel};
 
 /// A capture at the kernel's end, by dumpcap.
 #[derive(Debug)]
@@ -25,12 +29,23 @@ impl KernelCapture {
     /// Ends the capture, and returns its file. Nothing may have been missed.
     #[must_use]
     pub fn finish(self) -> PathBuf {
+        // What went over the wire last is in the file when this is.
+        let marker = b"the end of the capture";
+        let socket = UdpSocket::bind(at_kernel(0)).expect("a socket");
+        socket.set_broadcast(true).expect("a socket");
+        socket.send_to(marker, BROADCAST).expect("room");
+        while !fs::read(&self.file).expect("a file").windows(marker.len()).any(|bytes| bytes == marker) {
+            thread::sleep(Duration::from_millis(50));
+        }
         let said = self.dumpcap.interrupt();
         let tally = said.lines().find(|line| line.contains("received/dropped")).unwrap_or(&said);
         assert!(tally.contains("/0 "), "the capture is whole: {said}");
         self.file
     }
 }
+
+/// The discard port of everybody, where netlane answers nothing.
+const BROADCAST: &str = "10.9.0.255:9";
 
 /// The packets of a capture that a display filter lets through, a line each.
 #[must_use]
@@ -47,5 +62,6 @@ pub fn packets(file: &Path, filter: &str) -> Vec<String> {
 pub const BROKEN: &str = "_ws.malformed || _ws.short || ip.checksum.status == Bad || tcp.checksum.status == Bad \
      || udp.checksum.status == Bad || icmp.checksum.status == Bad";
 
-/// All that tshark's experts find strange about a TCP connection.
-pub const STRANGE: &str = "tcp.analysis.flags";
+/// What does not happen where nothing is lost: segments that are repeated, swapped, or missing.
+pub const REPEATED: &str = "tcp.analysis.retransmission || tcp.analysis.out_of_order || tcp.analysis.lost_segment \
+     || tcp.analysis.ack_lost_segment || tcp.analysis.duplicate_ack || tcp.analysis.zero_window_probe";

@@ -4,12 +4,16 @@ use std::io::{Read, Write};
 use std::net;
 use std::thread;
 
-use netlane_config::{Backend, Config};
+use netlane_config::{Backend, Capture, Config};
 use netlane_interop::bytes::{receive, send};
 use netlane_interop::namespace::{skip, with_programs};
 use netlane_interop::program::{run, start};
+use netlane_interop::raw::RawSocket;
+use netlane_interop::tshark::{BROKEN, packets};
 use netlane_interop::wire::{DEVICE, KERNEL, NETLANE, Wire, at_kernel, ip};
 use netlane_posix::TcpStream;
+
+use crate::frames::{IPV4, VLAN, ethernet, ghost, icmp_packet, silence_the_kernel};
 
 const LEN: u64 = 32 << 20;
 
@@ -21,6 +25,39 @@ fn a_vlan_carries_everything() {
 #[test]
 fn a_vlan_carries_everything_without_offloads() {
     with_programs(&["ip", "ping"], || in_vlan(without_offloads));
+}
+
+#[test]
+fn a_vlan_is_kept_apart_by_its_tag() {
+    with_programs(&["tshark"], || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("vlan.pcapng");
+        silence_the_kernel();
+        let wire = Wire::configured(|config| {
+            config.interface.vlan = Some(5);
+            config.neighbors = vec![ghost()];
+            config.capture = Some(Capture::to(&file));
+        });
+        let raw = RawSocket::open().expect("a raw socket");
+        let request = icmp_packet([8, 0, 0xf7, 0xfd, 0, 1, 0, 1]);
+        let in_vlan =
+            |tag: u16| ethernet(VLAN, &[&tag.to_be_bytes(), &IPV4.to_be_bytes(), &request[..]].concat());
+        raw.send(&ethernet(IPV4, &request)).expect("room");
+        raw.send(&in_vlan(6)).expect("room");
+        // Priorities make no other VLAN.
+        for tag in [5, 7 << 13 | 5] {
+            raw.send(&in_vlan(tag)).expect("room");
+        }
+        while wire.counted("tx_frames") < 2 {
+            thread::yield_now();
+        }
+        assert_eq!(wire.counted("rx_other_vlan"), 2);
+        drop(wire);
+        assert_eq!(packets(&file, BROKEN), [""; 0]);
+        assert_eq!(packets(&file, "icmp.type == 8").len(), 4);
+        assert_eq!(packets(&file, "icmp.type == 0").len(), 2);
+        assert_eq!(packets(&file, "icmp.type == 0 && vlan.id == 5 && ip.dst == 10.9.0.66").len(), 2);
+    });
 }
 
 #[test]

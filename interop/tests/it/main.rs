@@ -1,10 +1,13 @@
 //! netlane against what others wrote: each test in a network of its own.
 
 mod bulk;
+mod capture;
+mod frames;
 mod http;
 mod iperf3;
 mod lanes;
 mod links;
+mod malformed;
 mod many;
 mod netcat;
 mod ping;
