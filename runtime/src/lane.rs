@@ -175,7 +175,8 @@ impl<I: PacketIo + Waitable> Lane<I> {
         };
         let since = *self.idle_since.get_or_insert(now);
         if self.busy_poll || now.saturating_since(since) < self.spin {
-            std::hint::spin_loop();
+            // Whoever else could run on this core may be the one that this lane waits for.
+            std::thread::yield_now();
             return;
         }
         self.park(wake_at.map(|at| at.saturating_since(now)));
