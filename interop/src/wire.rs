@@ -1,11 +1,12 @@
 //! netlane at one end of a TAP device, the kernel at the other.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use netlane_config::{Backend, Config, Interface, TapBackend};
 use netlane_posix::Netlane;
 
-use crate::program;
+use crate::{namespace, program};
 
 /// The kernel's address.
 pub const KERNEL: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
@@ -13,6 +14,8 @@ pub const KERNEL: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 pub const NETLANE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 /// The device's name.
 pub const DEVICE: &str = "netlane0";
+
+const TUN: &str = "/dev/net/tun";
 
 /// A TAP device with netlane at one end and the kernel at the other. It is gone when this is dropped.
 #[derive(Debug)]
@@ -27,8 +30,12 @@ impl Wire {
         Self::configured(|_| {})
     }
 
-    /// A wire between ends whose settings, beside the addresses, `change` has changed.
+    /// A wire between ends whose settings, beside the addresses, `change` has changed. Where this user may have no TAP
+    /// device, the test is skipped.
     pub fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        if let Err(error) = File::options().read(true).write(true).open(TUN) {
+            namespace::skip(&format!("{TUN}: {error}"));
+        }
         let interface = Interface {
             addresses: vec![format!("{NETLANE}/24").parse().expect("an address")],
             host_address: Some(format!("{KERNEL}/24").parse().expect("an address")),
