@@ -106,6 +106,7 @@ stage_miri() {
 stage_fuzz() {
   command -v c++ >/dev/null || need_package g++ || return 0
   nightly || true
+  cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --all-targets -- -D warnings
   cargo test --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --lib
   ci/fuzz.sh -t "${NETLANE_FUZZ_SECONDS:-15}"
 }
