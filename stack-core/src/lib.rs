@@ -17,19 +17,44 @@
 //!
 //! # Example
 //!
-//! Two stacks, joined by a device that moves frames in memory (here called `a` and `b`):
+//! Two stacks, joined by a link in memory:
 //!
-//! ```ignore
-//! let mut server = Stack::new(a, HeapBuffers::new(), server_config, 1);
-//! let mut client = Stack::new(b, HeapBuffers::new(), client_config, 2);
+//! ```
+//! use netlane_backends::memory::{self, MemoryConfig};
+//! use netlane_core::{HeapBuffers, Instant, InterfaceConfig, Stack, StackConfig};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = |address: &str| -> Result<StackConfig, Box<dyn std::error::Error>> {
+//!     let interface = InterfaceConfig { addresses: vec![address.parse()?], ..InterfaceConfig::default() };
+//!     Ok(StackConfig { interface, ..StackConfig::default() })
+//! };
+//! let (a, b) = memory::pair(&MemoryConfig::default())?;
+//! let mut server = Stack::new(a.open(), HeapBuffers::new(), config("10.0.0.1/24")?, 1);
+//! let mut client = Stack::new(b.open(), HeapBuffers::new(), config("10.0.0.2/24")?, 2);
+//!
 //! let listener = server.tcp_listen("10.0.0.1:80".parse()?, 16)?;
 //! let connection = client.tcp_connect(None, "10.0.0.1:80".parse()?)?;
 //! client.tcp_send(connection, b"hello")?;
-//! for now in times {
+//!
+//! let mut received = Vec::new();
+//! for millis in 0..10 {
+//!     let now = Instant::from_millis(millis);
 //!     client.poll(now)?;
 //!     server.poll(now)?;
-//!     while let Some(event) = server.next_event() { /* accept, receive */ }
+//!     while let Some(event) = server.next_event() {
+//!         if event.socket == listener {
+//!             while server.tcp_accept(listener)?.is_some() {}
+//!         } else {
+//!             let mut bytes = [0; 64];
+//!             if let Ok(read) = server.tcp_recv(event.socket, &mut bytes) {
+//!                 received.extend_from_slice(&bytes[..read]);
+//!             }
+//!         }
+//!     }
 //! }
+//! assert_eq!(received, b"hello");
+//! # Ok(())
+//! # }
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
