@@ -123,6 +123,7 @@ impl<I: PacketIo + Waitable> Lane<I> {
     /// Takes one turn.
     fn turn(&mut self, now: Instant) -> Result<Turn, LinkDown> {
         self.stats.turns += 1;
+        self.stack.tell_time(now);
         let jobs = self.take_jobs();
         let heard = self.hear_others();
         let turn = self.stack.poll(now)?;

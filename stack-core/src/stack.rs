@@ -138,7 +138,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// [`LinkDown`] when the device is gone. Connections live on until their own timers end them, but no
     /// packet moves any more.
     pub fn poll(&mut self, now: Instant) -> Result<Turn, LinkDown> {
-        self.now = self.now.max(now);
+        self.tell_time(now);
         let received = self.receive()?;
         self.run_timers();
         let stalled = self.send_owed().is_err();
@@ -151,6 +151,12 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             return Ok(Turn::Busy);
         }
         Ok(if blocked { Turn::Blocked { wake_at } } else { Turn::Idle { wake_at } })
+    }
+
+    /// Tells the time without taking a turn. Calls start their timers from the time that the stack knows, which
+    /// else is that of the last poll: tell it before calls that follow a long sleep.
+    pub fn tell_time(&mut self, now: Instant) {
+        self.now = self.now.max(now);
     }
 
     /// The next socket that changed since its last event, and what it became ready for.

@@ -485,6 +485,22 @@ fn user_that_only_shut_down_waits_as_long_as_it_likes() {
 }
 
 #[test]
+fn timers_of_a_call_begin_at_the_time_that_was_told_however_long_the_stack_has_slept() {
+    let mut script = Script::builder().stack(|config| config.tcp.fin_wait_2 = MS(5_000)).start();
+    let socket = script.connected();
+    script.stack().tcp_shutdown(socket).unwrap();
+    script.expect(fin(1));
+    script.inject(ack(2));
+    script.expect_silence(MS(100_000));
+    let now = script.now();
+    script.stack().tell_time(now);
+    script.stack().tcp_close(socket).unwrap();
+    script.expect_silence(MS(4_900));
+    script.inject(fin(1).ack(2));
+    script.expect(ack(2).seq(2));
+}
+
+#[test]
 fn closed_listener_resets_those_that_wait_and_refuses_the_rest() {
     let mut script = Script::new();
     let listener = script.listen();
