@@ -129,7 +129,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let state = State::SynSent(Box::new(SynSent {
             iss: self.secret.initial_sequence_number(&tuple, self.now),
             ours: self.offer(&tuple),
-            attempts: Attempts::new(&self.tcp, self.now),
+            attempts: Attempts::new(&self.tcp),
             buffers,
             shut_down: false,
         }));

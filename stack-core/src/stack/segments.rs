@@ -118,7 +118,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 irs: segment.seq,
                 ours: self.offer(tuple),
                 peers: Offer::of(segment),
-                attempts: Attempts::new(&self.tcp, self.now),
+                attempts: Attempts::new(&self.tcp),
                 listener: Some(listener),
                 active: None,
                 shut_down: false,

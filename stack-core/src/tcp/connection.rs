@@ -129,8 +129,8 @@ impl<B: Buffers> State<B> {
     #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         match self {
-            Self::SynSent(state) => Some(state.attempts.deadline()),
-            Self::SynReceived(state) => Some(state.attempts.deadline()),
+            Self::SynSent(state) => state.attempts.deadline(),
+            Self::SynReceived(state) => state.attempts.deadline(),
             Self::Synchronized(Synchronized { timers, .. }) => Timers::next(timers),
             Self::TimeWait(state) => Some(state.ends),
             Self::Closed(_) => None,

@@ -100,27 +100,36 @@ impl Offer {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempts {
     pub(crate) rtt: RttEstimator,
-    first_sent: Instant,
+    /// When the first one left, and when it is repeated. None before: the timer runs from there, and the stack may
+    /// have slept until the call that has led here.
+    first_sent: Option<Instant>,
+    deadline: Option<Instant>,
     repeated: u8,
-    deadline: Instant,
     /// The SYN or SYN-ACK shall be sent now.
     pub(crate) due: bool,
 }
 
 impl Attempts {
-    pub(crate) fn new(config: &TcpConfig, now: Instant) -> Self {
-        let rtt = RttEstimator::new(config);
-        let deadline = now + rtt.rto(config);
-        Self { rtt, first_sent: now, repeated: 0, deadline, due: true }
+    pub(crate) fn new(config: &TcpConfig) -> Self {
+        Self { rtt: RttEstimator::new(config), first_sent: None, deadline: None, repeated: 0, due: true }
     }
 
-    pub(crate) fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// The SYN or SYN-ACK has left.
+    pub(crate) fn sent(&mut self, now: Instant, config: &TcpConfig) {
+        self.due = false;
+        if self.first_sent.is_none() {
+            self.first_sent = Some(now);
+            self.deadline = Some(now + self.rtt.rto(config));
+        }
     }
 
     /// No answer came in time: the SYN is sent once more, or given up.
     pub(crate) fn on_timer(&mut self, now: Instant, config: &TcpConfig) -> Decision {
-        if now < self.deadline {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
             return Decision::IGNORE;
         }
         if self.repeated >= config.syn_retries {
@@ -128,17 +137,16 @@ impl Attempts {
         }
         self.repeated += 1;
         self.rtt.back_off();
-        self.deadline = now + self.rtt.rto(config);
+        self.deadline = Some(now + self.rtt.rto(config));
         self.due = true;
         Decision::OUTPUT
     }
 
     /// The handshake's round trip becomes the first measurement, unless a repetition makes it ambiguous.
     fn finish(mut self, now: Instant, config: &TcpConfig) -> RttEstimator {
-        if self.repeated == 0 {
-            self.rtt.measure(now - self.first_sent, config);
-        } else {
-            self.rtt.distrust_handshake(config);
+        match self.first_sent {
+            Some(first_sent) if self.repeated == 0 => self.rtt.measure(now - first_sent, config),
+            _ => self.rtt.distrust_handshake(config),
         }
         self.rtt
     }

@@ -70,8 +70,8 @@ impl<B: Buffers> Connection<B> {
                 state.sent(cx, plan);
                 return state.has_output(cx.buffers);
             }
-            State::SynSent(state) => state.attempts.due = false,
-            State::SynReceived(state) => state.attempts.due = false,
+            State::SynSent(state) => state.attempts.sent(cx.now, cx.config),
+            State::SynReceived(state) => state.attempts.sent(cx.now, cx.config),
             State::TimeWait(state) => state.ack_due = false,
             State::Closed(_) => {}
         }

@@ -40,6 +40,27 @@ fn client_sends_a_syn_and_acknowledges_the_answer() {
 }
 
 #[test]
+fn the_first_syn_is_not_repeated_early_because_the_stack_has_slept() {
+    let mut script = Script::new();
+    script.expect_silence(MS(10_000));
+    script.connect();
+    script.expect(syn().mss(1_460));
+    script.expect_silence(MS(999));
+    script.expect_after(MS(1), syn().mss(1_460));
+}
+
+#[test]
+fn the_first_round_trip_does_not_count_the_sleep_before_it() {
+    let mut script = Script::new();
+    script.expect_silence(MS(10_000));
+    let socket = script.connected();
+    script.send(socket, 100);
+    script.expect(data(1, 100));
+    // RFC 6298 §2.4: the least timeout, since the round trip took no time.
+    script.expect_after(MS(200), data(1, 100));
+}
+
+#[test]
 fn bytes_queued_before_the_connection_is_established_follow_the_handshake() {
     let mut script = Script::new();
     let socket = script.connect();
