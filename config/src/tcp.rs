@@ -17,6 +17,8 @@ pub struct Tcp {
     pub window_scaling: bool,
     /// Offer and accept timestamps (RFC 7323 §3).
     pub timestamps: bool,
+    /// Offer and accept selective acknowledgements (RFC 2018, RFC 2883).
+    pub sack: bool,
     /// Hold small segments back while others are unacknowledged (Nagle, RFC 9293 §3.7.4).
     pub nagle: bool,
     /// The longest that an acknowledgement waits for company (RFC 9293 §3.8.6.3); zero sends each at once.
@@ -57,6 +59,7 @@ impl Default for Tcp {
             mss: None,
             window_scaling: true,
             timestamps: true,
+            sack: true,
             nagle: true,
             delayed_ack: Duration::from_millis(40),
             rto_initial: Duration::from_secs(1),

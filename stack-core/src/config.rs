@@ -106,6 +106,8 @@ pub struct TcpConfig {
     pub window_scaling: bool,
     /// Offer and accept timestamps (RFC 7323).
     pub timestamps: bool,
+    /// Offer and accept selective acknowledgements (RFC 2018), with those of duplicates (RFC 2883).
+    pub sack: bool,
     /// Hold small segments back while others are unacknowledged (Nagle, RFC 9293 §3.7.4).
     pub nagle: bool,
     /// The longest that an acknowledgement waits for company (RFC 9293 §3.8.6.3: under 500 ms).
@@ -141,6 +143,7 @@ impl Default for TcpConfig {
             mss: None,
             window_scaling: true,
             timestamps: true,
+            sack: true,
             nagle: true,
             delayed_ack: Duration::from_millis(40),
             rto_initial: Duration::from_secs(1),

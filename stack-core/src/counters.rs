@@ -97,6 +97,8 @@ counters! {
     tcp_bytes_beyond_window,
     /// Segments kept while bytes before them are missing.
     tcp_out_of_order,
+    /// Segments that had arrived before, in whole or in part.
+    tcp_duplicate_segments,
     /// Segments dropped: too many gaps before them.
     tcp_out_of_order_full,
     /// Connections ended: data came after the user had closed.

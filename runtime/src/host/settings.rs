@@ -67,6 +67,7 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             mss: tcp.mss,
             window_scaling: tcp.window_scaling,
             timestamps: tcp.timestamps,
+            sack: tcp.sack,
             nagle: tcp.nagle,
             delayed_ack: tcp.delayed_ack,
             rto_initial: tcp.rto_initial,

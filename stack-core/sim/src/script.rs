@@ -13,7 +13,7 @@ use netlane_packet_io::PacketBuf;
 use crate::device::{DeviceConfig, SimDevice, SimFrame};
 use crate::offload::onto_wire;
 use crate::seed::pattern;
-use crate::segment::{Seg, ack, syn, syn_ack};
+use crate::segment::{Seg, ack, options_from, syn, syn_ack};
 use crate::trace::{Trace, segment_line};
 use crate::world::SimStack;
 
@@ -74,7 +74,7 @@ impl Script {
     /// The peer's Ethernet address.
     pub const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 
-    /// A script with the stack as it is by default, but without window scaling and timestamps, and with a receive
+    /// A script with the stack as it is by default, but without window scaling, timestamps and SACK, and with a receive
     /// buffer of 65,535 bytes. The peer offers a window of 65,535 bytes.
     #[must_use]
     pub fn new() -> Self {
@@ -89,6 +89,7 @@ impl Script {
         config.interface.neighbors = vec![(Self::PEER.ip(), Self::PEER_MAC)];
         config.tcp.timestamps = false;
         config.tcp.window_scaling = false;
+        config.tcp.sack = false;
         config.tcp.receive_buffer = 65_535;
         ScriptBuilder { config, device: DeviceConfig::default(), peer_isn: 1_000_000, window: 65_535 }
     }
@@ -222,8 +223,9 @@ impl Script {
             urgent: 0,
         };
         let len = tcp::HEADER_LEN + segment.options.len() + segment.payload.len();
+        let options = options_from(acked.wrapping_neg(), &segment.options);
         packet(Protocol::TCP, len, |bytes| {
-            let header_len = header.emit(&segment.options, bytes);
+            let header_len = header.emit(&options, bytes);
             bytes[header_len..].copy_from_slice(&segment.payload);
             tcp::fill_checksum(bytes, Sum::pseudo_v4(PEER_IP, STACK_IP, Protocol::TCP, len));
         })
@@ -304,6 +306,12 @@ impl Script {
         self.sent.pop_front().map(|sent| sent.bytes)
     }
 
+    /// All frames that the stack has sent so far, as they are.
+    pub fn frames(&mut self) -> Vec<Vec<u8>> {
+        self.settle();
+        self.sent.drain(..).map(|sent| sent.bytes).collect()
+    }
+
     /// The first sequence number of the stack, as it is on the wire.
     ///
     /// # Panics
@@ -340,16 +348,17 @@ impl Script {
         let acked = if has_ack { heard.header.ack.wrapping_sub(self.peer_isn) } else { 0 };
         // When data is pushed is the sender's business, unless the script cares.
         let ignored = if expected.flags.contains(TcpFlags::PSH) { TcpFlags::empty() } else { TcpFlags::PSH };
+        let options = options_from(self.peer_isn, &heard.options);
         let matches = heard.header.flags - ignored == expected.flags
             && (seq, acked) == (expected.seq, expected.ack)
             && expected.window.is_none_or(|window| window == heard.header.window)
             && expected.port.is_none_or(|expected| expected == port)
-            && (!expected.check_options || expected.options == heard.options)
+            && (!expected.check_options || expected.options == options)
             && heard.payload.len() == expected.payload.len();
         if !matches {
             let header = heard.header;
             let len = heard.payload.len();
-            let line = segment_line(header.flags, seq, acked, header.window, &heard.options, len);
+            let line = segment_line(header.flags, seq, acked, header.window, &options, len);
             self.fail(&format!("expected {expected}\n but sent {line}"));
         }
         if heard.payload != expected.payload {

@@ -1,6 +1,6 @@
 //! Segments by hand: what a scripted peer sends, and what it expects.
 
-use netlane_core::wire::{TcpFlags, TcpOptions, Timestamps};
+use netlane_core::wire::{SackBlock, TcpFlags, TcpOptions, Timestamps};
 
 use crate::seed::pattern;
 use crate::trace::segment_line;
@@ -63,6 +63,15 @@ pub fn rst(seq: u32) -> Seg {
 #[must_use]
 pub fn rst_ack(seq: u32, ack: u32) -> Seg {
     Seg::new(TcpFlags::RST | TcpFlags::ACK, seq, ack)
+}
+
+/// The options with the sequence numbers in them counted from `origin`.
+pub(crate) fn options_from(origin: u32, options: &TcpOptions) -> TcpOptions {
+    let sack = options.sack.as_slice().iter().map(|block| SackBlock {
+        left: block.left.wrapping_sub(origin),
+        right: block.right.wrapping_sub(origin),
+    });
+    TcpOptions { sack: sack.collect(), ..*options }
 }
 
 impl Seg {
@@ -137,6 +146,19 @@ impl Seg {
     #[must_use]
     pub fn ts(self, value: u32, echo: u32) -> Self {
         self.options(|options| options.timestamps = Some(Timestamps { value, echo }))
+    }
+
+    /// With selective acknowledgements permitted.
+    #[must_use]
+    pub fn sack_permitted(self) -> Self {
+        self.options(|options| options.sack_permitted = true)
+    }
+
+    /// With these runs of bytes selectively acknowledged: the first sequence number of each, and the one behind it.
+    #[must_use]
+    pub fn sack(self, runs: &[(u32, u32)]) -> Self {
+        let blocks = runs.iter().map(|&(left, right)| SackBlock { left, right });
+        self.options(|options| options.sack = blocks.collect())
     }
 
     /// Expected with no options but those given.

@@ -10,6 +10,8 @@ use netlane_core::wire::{
     TcpSegment, UdpDatagram,
 };
 
+use crate::segment::options_from;
+
 /// Lines that are kept; older ones make room.
 const KEPT: usize = 400;
 
@@ -92,6 +94,7 @@ impl Trace {
         let relative = |number: u32, origin: Option<&u32>| number.wrapping_sub(*origin.unwrap_or(&0));
         let seq = relative(header.seq, self.origins.get(&(src, dst)));
         let ack = relative(header.ack, self.origins.get(&(dst, src)));
+        let options = options_from(self.origins.get(&(dst, src)).copied().unwrap_or(0), &options);
         Some(segment_line(header.flags, seq, ack, header.window, &options, payload.len()))
     }
 }
@@ -134,6 +137,12 @@ pub(crate) fn segment_line(
     }
     if let Some(scale) = options.window_scale {
         let _ = write!(line, " wscale {scale}");
+    }
+    if options.sack_permitted {
+        line.push_str(" sackOK");
+    }
+    for block in options.sack.as_slice() {
+        let _ = write!(line, " sack {}:{}", block.left, block.right);
     }
     if let Some(stamps) = options.timestamps {
         let _ = write!(line, " ts {} {}", stamps.value, stamps.echo);

@@ -39,6 +39,7 @@ impl Options {
 }
 
 /// The state of a connection, with what only that state has.
+#[expect(clippy::large_enum_variant, reason = "nearly all connections are synchronised")]
 pub(crate) enum State<B: Buffers> {
     SynSent(Box<SynSent<B>>),
     SynReceived(Box<SynReceived<B>>),

@@ -54,6 +54,8 @@ pub(crate) struct Offer {
     pub(crate) scale: Option<WindowScale>,
     /// Our timestamps' offset; of the peer, its TSval.
     pub(crate) timestamps: Option<u32>,
+    /// Selective acknowledgements are understood (RFC 2018 §2).
+    pub(crate) sack: bool,
     /// The window of the SYN, which is never scaled.
     pub(crate) window: u16,
 }
@@ -65,6 +67,7 @@ impl Offer {
             mss,
             scale: config.window_scaling.then(|| WindowScale::for_buffer(room)),
             timestamps: config.timestamps.then_some(timestamp_offset),
+            sack: config.sack,
             window: u16::try_from(room).unwrap_or(u16::MAX),
         }
     }
@@ -75,11 +78,13 @@ impl Offer {
             mss: syn.options.mss.unwrap_or(DEFAULT_MSS),
             scale: syn.options.window_scale.map(WindowScale::new),
             timestamps: syn.options.timestamps.map(|stamps| stamps.value),
+            sack: syn.options.sack_permitted,
             window: syn.window,
         }
     }
 
-    /// The options of our SYN; in a SYN-ACK only what the peer has offered too (RFC 7323 §2.2, §3.2).
+    /// The options of our SYN; in a SYN-ACK only what the peer has offered too (RFC 7323 §2.2, §3.2). SACK is
+    /// treated like that as well, so that both ends know what holds.
     pub(crate) fn options(&self, peers: Option<&Self>, now: Instant) -> TcpOptions {
         let agreed = |theirs: fn(&Self) -> bool| peers.is_none_or(theirs);
         TcpOptions {
@@ -91,6 +96,7 @@ impl Offer {
                     echo: peers.and_then(|p| p.timestamps).unwrap_or(0),
                 }
             }),
+            sack_permitted: self.sack && agreed(|p| p.sack),
             ..TcpOptions::default()
         }
     }
@@ -322,7 +328,7 @@ fn agree<B: Buffers>(agreement: Agreement<'_, '_, B>) -> Synchronized<B> {
         phase: if shut_down { Phase::FinWait1 } else { Phase::Established },
         detached: false,
         snd,
-        rcv: ReceiveSpace::new(irs, u32::from(ours.window), our_scale),
+        rcv: ReceiveSpace::new(irs, u32::from(ours.window), our_scale, ours.sack && peers.sack),
         timestamps,
         rtt,
         recovery: Recovery::new(iss),

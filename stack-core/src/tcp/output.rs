@@ -12,7 +12,7 @@ use super::time_wait::TimeWait;
 use super::timers::Timer;
 use crate::buffers::Buffers;
 use crate::wire::tcp::TcpFlags;
-use crate::wire::tcp_options::TcpOptions;
+use crate::wire::tcp_options::{SackBlocks, TcpOptions};
 
 /// A segment to send. It counts as sent only when the connection is [told so](Connection::sent).
 #[derive(Clone, Debug)]
@@ -140,10 +140,14 @@ impl<B: Buffers> Synchronized<B> {
     #[inline]
     fn plan(&mut self, cx: &mut Context<'_, B>, max_payload: u32, no_delay: bool) -> Option<Plan> {
         let queued = cx.buffers.queued(&self.send) as u32;
-        let chunk = self.next_chunk(cx, queued, max_payload, no_delay);
+        let mut options = TcpOptions {
+            timestamps: self.timestamps.map(|timestamps| timestamps.stamp(cx.now)),
+            ..TcpOptions::default()
+        };
+        options.sack = self.rcv.sack_blocks(options.most_sack_blocks());
+        let mss = self.segment_size(&mut options, queued);
+        let chunk = self.next_chunk(cx, queued, mss, max_payload, no_delay);
         let window = self.window_to_announce(cx.buffers);
-        let timestamps = self.timestamps.map(|timestamps| timestamps.stamp(cx.now));
-        let options = TcpOptions { timestamps, ..TcpOptions::default() };
         let Some(chunk) = chunk else {
             if self.probe {
                 // RFC 9293 §3.8.4: an old sequence number makes the peer answer.
@@ -164,9 +168,29 @@ impl<B: Buffers> Synchronized<B> {
             options,
             offset,
             len: chunk.len,
-            mss: self.snd.mss,
+            mss,
             kind: chunk.kind,
         })
+    }
+
+    /// Payload bytes of a full segment with these options (RFC 9293 §3.7.1: options come off it). Where SACK blocks
+    /// would leave too little, they go in a segment of their own.
+    #[inline]
+    fn segment_size(&self, options: &mut TcpOptions, queued: u32) -> u16 {
+        let mss = self.snd.mss;
+        if options.sack.is_empty() {
+            return mss;
+        }
+        let with_sack = options.len();
+        let without = TcpOptions { sack: SackBlocks::default(), ..*options };
+        let blocks = (with_sack - without.len()) as u16;
+        if blocks <= mss / 2 {
+            return mss - blocks;
+        }
+        if queued > 0 {
+            *options = without;
+        }
+        mss
     }
 
     /// The next bytes of the stream to send, first or once more.
@@ -175,13 +199,14 @@ impl<B: Buffers> Synchronized<B> {
         &mut self,
         cx: &mut Context<'_, B>,
         queued: u32,
+        mss: u16,
         max_payload: u32,
         no_delay: bool,
     ) -> Option<Chunk> {
         let snd = &self.snd;
-        let mss = u32::from(snd.mss);
+        let mss = u32::from(mss);
         if self.recovery.must_resend() {
-            return self.resend_oldest(queued);
+            return self.resend_oldest(queued, mss);
         }
         let sent = snd.flight().min(queued);
         let unsent = queued - sent;
@@ -196,7 +221,7 @@ impl<B: Buffers> Synchronized<B> {
         }
         let congestion = self.congestion.window() + self.recovery.limited_transmit(mss);
         let usable = congestion.min(snd.wnd).saturating_sub(snd.flight());
-        let len = self.worth_sending(usable.min(unsent).min(max_payload.max(mss)), unsent, no_delay);
+        let len = self.worth_sending(usable.min(unsent).min(max_payload.max(mss)), unsent, mss, no_delay);
         if len > 0 {
             let fin = fin_due && len == unsent;
             return Some(Chunk { seq: self.snd.nxt, len, fin, kind: Kind::Stream });
@@ -215,10 +240,10 @@ impl<B: Buffers> Synchronized<B> {
     }
 
     /// The oldest segment in flight, and the FIN where it was sent right behind.
-    fn resend_oldest(&self, queued: u32) -> Option<Chunk> {
+    fn resend_oldest(&self, queued: u32, mss: u32) -> Option<Chunk> {
         let snd = &self.snd;
         let in_flight = snd.max.since(snd.una);
-        let len = queued.min(u32::from(snd.mss)).min(in_flight);
+        let len = queued.min(mss).min(in_flight);
         let fin = snd.fin == Fin::Queued && len == queued && in_flight > queued;
         (len > 0 || fin).then_some(Chunk { seq: snd.una, len, fin, kind: Kind::Stream })
     }
@@ -226,9 +251,8 @@ impl<B: Buffers> Synchronized<B> {
     /// How many of `sendable` bytes are worth a segment, with `unsent` bytes to go (RFC 9293 §3.8.6.2.1
     /// against silly windows, §3.7.4 for Nagle).
     #[inline]
-    fn worth_sending(&self, sendable: u32, unsent: u32, no_delay: bool) -> u32 {
+    fn worth_sending(&self, sendable: u32, unsent: u32, mss: u32, no_delay: bool) -> u32 {
         let snd = &self.snd;
-        let mss = u32::from(snd.mss);
         let tail = if sendable < mss { sendable } else { sendable % mss };
         if tail == 0 {
             return sendable;
@@ -245,7 +269,8 @@ impl<B: Buffers> Synchronized<B> {
 
     #[inline]
     fn sent(&mut self, cx: &mut Context<'_, B>, plan: &Plan) {
-        self.rcv.announced(plan.window);
+        let told = !plan.options.sack.is_empty();
+        self.rcv.announced(plan.window, told.then(|| plan.options.most_sack_blocks()));
         self.timers.clear(Timer::DelayedAck);
         let fin = u32::from(plan.flags.contains(TcpFlags::FIN));
         match plan.kind {

@@ -4,7 +4,9 @@ use super::reassembly::Reassembly;
 use super::seq::{SeqNumber, WindowScale};
 use super::{Context, Segment};
 use crate::buffers::Buffers;
+use crate::counters::Counters;
 use crate::wire::tcp::TcpFlags;
+use crate::wire::tcp_options::SackBlocks;
 
 /// The receive sequence space of a synchronised connection.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct ReceiveSpace {
     /// The largest segment that the peer has sent, in payload bytes.
     peer_segment: u16,
     scale: WindowScale,
+    /// The peer understands selective acknowledgements.
+    sack: bool,
     ack: AckDue,
 }
 
@@ -44,7 +48,7 @@ pub(crate) struct Arrived {
 
 impl ReceiveSpace {
     /// The space after a SYN at `irs`, to which we announced a window of `wnd` bytes.
-    pub(crate) fn new(irs: SeqNumber, wnd: u32, scale: WindowScale) -> Self {
+    pub(crate) fn new(irs: SeqNumber, wnd: u32, scale: WindowScale, sack: bool) -> Self {
         let nxt = irs + 1;
         Self {
             nxt,
@@ -54,6 +58,7 @@ impl ReceiveSpace {
             fin: None,
             peer_segment: 536,
             scale,
+            sack,
             ack: AckDue::No,
         }
     }
@@ -115,6 +120,9 @@ impl ReceiveSpace {
         let whole = segment.payload.len() as u32;
         // What is old, and what is beyond the window or the FIN, is cut off.
         let old = if segment.seq.before(self.nxt) { self.nxt.since(segment.seq) } else { 0 };
+        if old > 0 {
+            self.note_old(cx.counters, segment);
+        }
         let start = segment.seq + old;
         let limit = self.fin.unwrap_or(self.edge);
         let room = if start.after(limit) { 0 } else { limit.since(start) };
@@ -155,12 +163,37 @@ impl ReceiveSpace {
         if len == 0 {
             return true;
         }
-        let kept = self.reassembly.insert(start, start + len, cx.limits.out_of_order_ranges);
-        match kept {
-            Ok(()) => cx.counters.tcp_out_of_order += 1,
-            Err(_) => cx.counters.tcp_out_of_order_full += 1,
+        let Ok(known) = self.reassembly.insert(start, start + len, cx.limits.out_of_order_ranges) else {
+            cx.counters.tcp_out_of_order_full += 1;
+            return false;
+        };
+        cx.counters.tcp_out_of_order += 1;
+        if known != start {
+            self.note_duplicate(cx.counters, start, known);
         }
-        kept.is_ok()
+        true
+    }
+
+    /// Notes what of a segment lies before `nxt`, so that its sender learns that it need not have sent it
+    /// (RFC 2883 §4.1).
+    pub(crate) fn note_old(&mut self, counters: &mut Counters, segment: &Segment<'_>) {
+        let end = (segment.seq + segment.payload.len() as u32).min(self.nxt);
+        if end.after(segment.seq) {
+            self.note_duplicate(counters, segment.seq, end);
+        }
+    }
+
+    fn note_duplicate(&mut self, counters: &mut Counters, start: SeqNumber, end: SeqNumber) {
+        counters.tcp_duplicate_segments += 1;
+        if self.sack {
+            self.reassembly.note_duplicate(start, end);
+        }
+    }
+
+    /// What the peer is told of segments that arrived out of order or twice, with room for so many blocks.
+    #[inline]
+    pub(crate) fn sack_blocks(&self, room: usize) -> SackBlocks {
+        if self.sack { self.reassembly.blocks(room) } else { SackBlocks::default() }
     }
 
     /// RFC 5681 §4.2: at least every second full segment is acknowledged at once, and so is everything
@@ -190,12 +223,18 @@ impl ReceiveSpace {
         self.scale.field(window)
     }
 
-    /// A segment left that acknowledged `nxt` and announced `field`.
+    /// A segment left that acknowledged `nxt`, announced `field`, and told the blocks for `sack_room`.
     #[inline]
-    pub(crate) fn announced(&mut self, field: u16) {
+    pub(crate) fn announced(&mut self, field: u16, sack_room: Option<usize>) {
         self.last_ack_sent = self.nxt;
         self.edge = self.edge.max(self.nxt + self.scale.bytes(field));
         self.ack = AckDue::No;
+        if let Some(room) = sack_room {
+            self.reassembly.told(room);
+        }
+        if self.sack && self.reassembly.has_untold() {
+            self.ack = AckDue::Now;
+        }
     }
 
     /// The user has read, and there is `room` now in a buffer of `capacity`: owes the peer an update where the

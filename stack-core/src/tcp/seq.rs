@@ -36,6 +36,13 @@ impl SeqNumber {
         if self.before(other) { other } else { self }
     }
 
+    /// The earlier of two places.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn min(self, other: Self) -> Self {
+        if other.before(self) { other } else { self }
+    }
+
     /// Places from `earlier` up to this one.
     #[inline]
     #[must_use]

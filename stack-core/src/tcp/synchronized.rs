@@ -108,6 +108,9 @@ impl<B: Buffers> Synchronized<B> {
         }
         if !self.rcv.is_acceptable(segment) {
             cx.counters.tcp_out_of_window += 1;
+            if segment.seq.before(self.rcv.nxt) {
+                self.rcv.note_old(cx.counters, segment);
+            }
             return Some(if is_reset { Decision::IGNORE } else { self.object(cx, segment) });
         }
         if is_reset {

@@ -169,9 +169,16 @@ impl TcpOptions {
 
     /// How many of the SACK blocks find room.
     const fn sack_room(&self) -> usize {
-        let room = (MAX_OPTIONS_LEN - self.len_without_sack() - SACK_HEADER_LEN) / SackBlock::LEN;
+        let room = self.most_sack_blocks();
         let blocks = self.sack.len as usize;
         if blocks < room { blocks } else { room }
+    }
+
+    /// How many SACK blocks find room beside the other options.
+    #[inline]
+    #[must_use]
+    pub const fn most_sack_blocks(&self) -> usize {
+        (MAX_OPTIONS_LEN - self.len_without_sack() - SACK_HEADER_LEN) / SackBlock::LEN
     }
 }
 
@@ -205,6 +212,13 @@ impl SackBlocks {
             self.len += 1;
         }
         has_room
+    }
+
+    /// Whether there is no block.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The blocks, in the order in which they stand in the header.

@@ -7,4 +7,5 @@ mod flow_control;
 mod goodput;
 mod handshake;
 mod retransmission;
+mod selective_acks;
 mod transfer;
