@@ -8,7 +8,11 @@ pub mod arp;
 pub mod checksum;
 pub mod ethernet;
 pub mod icmpv4;
+pub mod icmpv6;
 pub mod ipv4;
+pub mod ipv6;
+pub mod mld;
+pub mod ndp;
 pub mod tcp;
 pub mod tcp_options;
 pub mod udp;
@@ -17,7 +21,10 @@ pub use arp::{ArpOperation, ArpRepr};
 pub use checksum::Sum;
 pub use ethernet::{EtherType, EthernetRepr, MacAddr, VlanId};
 pub use icmpv4::Icmpv4Repr;
+pub use icmpv6::Icmpv6Repr;
 pub use ipv4::{Fragment, Ipv4Packet, Ipv4Repr, Protocol};
+pub use ipv6::{Ipv6Packet, Ipv6Repr};
+pub use ndp::NdpRepr;
 pub use tcp::{TcpFlags, TcpHeader, TcpSegment};
 pub use tcp_options::{SackBlock, SackBlocks, TcpOptions, Timestamps};
 pub use udp::{UdpDatagram, UdpRepr};
@@ -39,6 +46,8 @@ pub enum Malformed {
     BadOption,
     /// An address stands where its kind may not: a group as the sender.
     BadAddress,
+    /// A message that only neighbours may send has passed a router.
+    FromAfar,
     /// A well-formed packet of a kind that netlane does not speak.
     Unsupported,
 }
@@ -53,6 +62,7 @@ impl core::fmt::Display for Malformed {
             Self::BadChecksum => "wrong checksum",
             Self::BadOption => "impossible or refused option",
             Self::BadAddress => "address of the wrong kind",
+            Self::FromAfar => "neighbour's message from afar",
             Self::Unsupported => "unsupported kind of packet",
         })
     }

@@ -121,7 +121,7 @@ impl Counters {
             }
             Malformed::BadChecksum => &mut self.rx_bad_checksum,
             Malformed::BadOption => &mut self.rx_bad_options,
-            Malformed::BadAddress => &mut self.rx_bad_source,
+            Malformed::BadAddress | Malformed::FromAfar => &mut self.rx_bad_source,
             Malformed::Unsupported => &mut self.rx_unknown_protocol,
         } += 1;
     }

@@ -1,7 +1,7 @@
 //! Ethernet II frames and the 802.1Q tag (IEEE 802.3, IEEE 802.1Q).
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 use core::num::NonZeroU16;
 use core::str::FromStr;
 
@@ -121,6 +121,14 @@ impl MacAddr {
     pub const fn multicast_for_v4(group: Ipv4Addr) -> Self {
         let [_, b, c, d] = group.octets();
         Self([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+    }
+
+    /// The address to which packets for an IPv6 multicast group go (RFC 2464 §7): the group's last four bytes
+    /// after a fixed prefix.
+    #[must_use]
+    pub const fn multicast_for_v6(group: Ipv6Addr) -> Self {
+        let [.., a, b, c, d] = group.octets();
+        Self([0x33, 0x33, a, b, c, d])
     }
 }
 
@@ -315,6 +323,13 @@ mod tests {
         let mac = MacAddr::multicast_for_v4(Ipv4Addr::new(224, 129, 2, 3));
         assert_eq!(mac, MacAddr([0x01, 0x00, 0x5e, 0x01, 0x02, 0x03]));
         assert!(mac.is_multicast() && MacAddr::BROADCAST.is_multicast() && PEER.is_unicast());
+    }
+
+    #[test]
+    fn rfc_2464_maps_groups_by_their_last_four_bytes() {
+        let mac = MacAddr::multicast_for_v6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff12, 0x3456));
+        assert_eq!(mac, MacAddr([0x33, 0x33, 0xff, 0x12, 0x34, 0x56]));
+        assert!(mac.is_multicast());
     }
 
     proptest! {

@@ -274,24 +274,23 @@ impl Quoted {
             return Err(Malformed::Unsupported);
         }
         let payload = quote.get(header_len..).ok_or(Malformed::Truncated)?;
-        let transport = match Protocol(header.protocol) {
-            Protocol::TCP => {
-                let (front, _) =
-                    TransportFront::ref_from_prefix(payload).map_err(|_| Malformed::Truncated)?;
-                QuotedTransport::Tcp {
-                    src_port: front.src_port.get(),
-                    dst_port: front.dst_port.get(),
-                    seq: front.seq.get(),
-                }
-            }
-            Protocol::UDP => {
-                let (front, _) =
-                    TransportFront::ref_from_prefix(payload).map_err(|_| Malformed::Truncated)?;
-                QuotedTransport::Udp { src_port: front.src_port.get(), dst_port: front.dst_port.get() }
-            }
-            protocol => QuotedTransport::Other(protocol),
-        };
+        let transport = QuotedTransport::parse(Protocol(header.protocol), payload)?;
         Ok(Self { src: Ipv4Addr::from_octets(header.src), dst: Ipv4Addr::from_octets(header.dst), transport })
+    }
+}
+
+impl QuotedTransport {
+    /// Reads the front of what a quoted packet carries.
+    pub(super) fn parse(protocol: Protocol, payload: &[u8]) -> Result<Self, Malformed> {
+        if protocol != Protocol::TCP && protocol != Protocol::UDP {
+            return Ok(Self::Other(protocol));
+        }
+        let (front, _) = TransportFront::ref_from_prefix(payload).map_err(|_| Malformed::Truncated)?;
+        let (src_port, dst_port) = (front.src_port.get(), front.dst_port.get());
+        Ok(match protocol {
+            Protocol::TCP => Self::Tcp { src_port, dst_port, seq: front.seq.get() },
+            _ => Self::Udp { src_port, dst_port },
+        })
     }
 }
 
