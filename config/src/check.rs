@@ -144,6 +144,10 @@ fn limits(config: &Config, findings: &mut Findings) {
     findings.expect_at_least("limits.udp-queue", limits.udp_queue, usize::from(config.interface.mtu));
     findings.expect_at_least("limits.neighbors", limits.neighbors, config.neighbors.len().max(1));
     findings.expect_at_least("limits.neighbor-queue", limits.neighbor_queue, 1);
+    findings.expect_at_least("limits.fragmented-packets", limits.fragmented_packets, 1);
+    findings.expect_at_least("limits.fragments", limits.fragments, 2);
+    // One packet of the largest kind, and what it takes to keep it.
+    findings.expect_at_least("limits.fragment-bytes", limits.fragment_bytes, 128 * 1024);
     findings.expect_at_least("limits.errors-per-second", limits.errors_per_second, 1);
     // A burst of 32 each way, and as many on their way.
     findings.expect_at_least("limits.packet-buffers", limits.packet_buffers, 128);

@@ -22,6 +22,12 @@ pub struct Limits {
     pub neighbors: usize,
     /// Packets that wait for one neighbour's Ethernet address.
     pub neighbor_queue: usize,
+    /// Packets of which some fragments have arrived and others have not.
+    pub fragmented_packets: usize,
+    /// Fragments of one packet.
+    pub fragments: usize,
+    /// Bytes of all fragments that wait for others.
+    pub fragment_bytes: usize,
     /// ICMP errors and TCP resets for nobody's connection that are sent in a second.
     pub errors_per_second: u32,
     /// Frames that the backend's pool holds: those in its rings, and those on their way.
@@ -40,6 +46,9 @@ impl Default for Limits {
             udp_queue: 256 * 1024,
             neighbors: 1_024,
             neighbor_queue: 16,
+            fragmented_packets: 1_024,
+            fragments: 128,
+            fragment_bytes: 4 << 20,
             errors_per_second: 1_000,
             packet_buffers: 4_096,
             memory: 1 << 30,

@@ -546,6 +546,9 @@ fn config(setup: Setup) -> StackConfig {
             out_of_order_ranges: 4,
             neighbors: 4,
             neighbor_queue: 2,
+            fragmented_packets: 2,
+            fragments: 4,
+            fragment_bytes: 4_000,
             errors_per_second: 20,
         },
         tcp: TcpConfig {

@@ -78,6 +78,12 @@ pub struct Limits {
     pub neighbors: usize,
     /// Packets that wait for one neighbour's Ethernet address.
     pub neighbor_queue: usize,
+    /// Packets of which some fragments have arrived and others have not.
+    pub fragmented_packets: usize,
+    /// Fragments of one packet.
+    pub fragments: usize,
+    /// Bytes of all fragments that wait for others.
+    pub fragment_bytes: usize,
     /// ICMP errors and TCP resets to nobody in particular that the stack sends, per second.
     pub errors_per_second: u32,
 }
@@ -91,6 +97,9 @@ impl Default for Limits {
             out_of_order_ranges: 64,
             neighbors: 1_024,
             neighbor_queue: 16,
+            fragmented_packets: 1_024,
+            fragments: 128,
+            fragment_bytes: 4 << 20,
             errors_per_second: 1_000,
         }
     }

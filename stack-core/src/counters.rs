@@ -45,8 +45,18 @@ counters! {
     rx_bad_checksum,
     /// Packets dropped: malformed or forbidden options.
     rx_bad_options,
-    /// Packets dropped: fragments, which are not reassembled yet.
+    /// Fragments of packets that arrived.
     rx_fragments,
+    /// Packets that were put together from fragments.
+    rx_reassembled,
+    /// Fragments dropped: the same ones are there already.
+    rx_fragments_duplicate,
+    /// Fragments dropped: they, or others of the same packet, overlap (RFC 5722).
+    rx_fragments_overlapping,
+    /// Fragments and incomplete packets dropped: there were too many.
+    rx_fragments_full,
+    /// Incomplete packets dropped: a fragment did not come in time.
+    rx_fragments_timed_out,
     /// Segments of no connection here, passed on to the stack of another queue.
     rx_strays,
     /// Packets dropped: no socket wanted them.

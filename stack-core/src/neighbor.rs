@@ -5,8 +5,6 @@
 //! the probes that [`poll`](NeighborCache::poll) asks for. The states are those of RFC 4861 §7.3.2 without
 //! its delay; for ARP they amount to the unicast polls of RFC 1122 §2.3.2.1.
 
-mod recency;
-
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -14,7 +12,7 @@ use core::net::IpAddr;
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
-use self::recency::Recency;
+use crate::recency::Recency;
 use crate::time::{Duration, Instant};
 use crate::wheel::TimerWheel;
 use crate::wire::MacAddr;

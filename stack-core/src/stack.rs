@@ -9,6 +9,7 @@ use netlane_packet_io::{Batch, LinkDown, PacketIo};
 use crate::buffers::{Buffers, HeapBuffers};
 use crate::config::{Limits, StackConfig, TcpConfig};
 use crate::counters::Counters;
+use crate::fragments::{FragmentLimits, Reassembly};
 use crate::interface::Interface;
 use crate::neighbor::{NeighborCache, NeighborLimits};
 use crate::rate_limit::RateLimit;
@@ -21,6 +22,7 @@ use socket_table::Sockets;
 
 mod calls;
 mod datagrams;
+mod fragments;
 mod icmp;
 mod ingress;
 mod link;
@@ -59,6 +61,7 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     limits: Limits,
     link: Link<I>,
     sockets: Sockets<B>,
+    fragments: Reassembly,
     counters: Counters,
     /// Neighbours that answered, for the stacks of other queues.
     learnt: ArrayVec<(IpAddr, MacAddr), LEARNT>,
@@ -118,6 +121,14 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             now: Instant::ZERO,
             link: Link::new(io, interface, neighbors),
             sockets: Sockets::new(buffers, &limits, rng.u64(..)),
+            fragments: Reassembly::new(
+                FragmentLimits {
+                    packets: limits.fragmented_packets,
+                    parts: limits.fragments,
+                    bytes: limits.fragment_bytes,
+                },
+                rng.u64(..),
+            ),
             counters: Counters::default(),
             learnt: ArrayVec::new(),
             queues: shared.0,
@@ -143,8 +154,13 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.run_timers();
         let stalled = self.send_owed().is_err();
         self.run_neighbors();
+        self.run_fragments();
         self.link.flush()?;
-        let wake_at = [self.sockets.next_deadline(), self.link.neighbors.next_deadline()];
+        let wake_at = [
+            self.sockets.next_deadline(),
+            self.link.neighbors.next_deadline(),
+            self.fragments.next_deadline(),
+        ];
         let wake_at = wake_at.into_iter().flatten().min();
         let blocked = stalled || self.link.is_backlogged();
         if received || (self.sockets.owing() > 0 && !blocked) {

@@ -61,6 +61,9 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             out_of_order_ranges: limits.out_of_order_ranges,
             neighbors: limits.neighbors,
             neighbor_queue: limits.neighbor_queue,
+            fragmented_packets: limits.fragmented_packets,
+            fragments: limits.fragments,
+            fragment_bytes: limits.fragment_bytes,
             errors_per_second: limits.errors_per_second,
         },
         tcp: TcpConfig {

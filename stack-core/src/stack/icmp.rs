@@ -40,13 +40,18 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         if !incoming.unicast {
             return;
         }
-        if !self.errors.allow(self.now) {
-            self.counters.tx_suppressed += 1;
-            return;
-        }
         let quote = icmpv4::quote(incoming.packet);
         let message = Icmpv4Repr::DestinationUnreachable { reason, quote };
-        self.send_icmp(incoming.destination, incoming.source, &message);
+        self.send_error(incoming.destination, incoming.source, &message);
+    }
+
+    /// Sends an error, within the bounds of what strangers can make us send.
+    pub(super) fn send_error(&mut self, source: Ipv4Addr, destination: Ipv4Addr, message: &Icmpv4Repr<'_>) {
+        if self.errors.allow(self.now) {
+            self.send_icmp(source, destination, message);
+        } else {
+            self.counters.tx_suppressed += 1;
+        }
     }
 
     fn send_icmp(&mut self, source: Ipv4Addr, destination: Ipv4Addr, message: &Icmpv4Repr<'_>) {

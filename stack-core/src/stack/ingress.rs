@@ -70,9 +70,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             self.counters.rx_bad_source += 1;
             return;
         }
-        if repr.fragment.is_some() {
-            self.counters.rx_fragments += 1;
-            return;
+        if let Some(fragment) = repr.fragment {
+            return self.receive_fragment(&packet, bytes, fragment);
         }
         let incoming = Incoming {
             source: repr.src,
@@ -83,15 +82,21 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             offload,
             seen_by: 0,
         };
-        match repr.protocol {
-            Protocol::TCP if unicast => self.receive_segment(&incoming),
-            Protocol::UDP => self.receive_datagram(&incoming),
-            Protocol::ICMP => self.receive_icmp(&incoming),
+        self.receive_packet(repr.protocol, &incoming);
+    }
+
+    /// Takes a whole packet to one of our addresses or to a group.
+    #[inline]
+    pub(super) fn receive_packet(&mut self, protocol: Protocol, incoming: &Incoming<'_>) {
+        match protocol {
+            Protocol::TCP if incoming.unicast => self.receive_segment(incoming),
+            Protocol::UDP => self.receive_datagram(incoming),
+            Protocol::ICMP => self.receive_icmp(incoming),
             // RFC 9293 §3.9.2.3 (MUST-57): TCP to a group or to everybody is dropped silently.
             Protocol::TCP => self.counters.rx_other_address += 1,
             _ => {
                 self.counters.rx_unknown_protocol += 1;
-                self.send_unreachable(&incoming, crate::wire::icmpv4::Unreachable::Protocol);
+                self.send_unreachable(incoming, crate::wire::icmpv4::Unreachable::Protocol);
             }
         }
     }

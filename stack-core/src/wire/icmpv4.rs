@@ -212,6 +212,16 @@ pub fn emit_echo_request(ident: u16, seq: u16, message: &mut [u8]) {
     header.write_to(front).expect("the front has the header's size");
 }
 
+/// Whether an IPv4 packet carries an ICMP message that must not be answered with an error: an error itself, or
+/// one whose kind is not known to be none (RFC 1122 §3.2.2).
+#[must_use]
+pub fn is_about_an_error(packet: &[u8]) -> bool {
+    let Ok((header, _)) = ipv4::Header::ref_from_prefix(packet) else { return true };
+    let header_len = usize::from(header.version_ihl & 0x0f) * 4;
+    Protocol(header.protocol) == Protocol::ICMP
+        && !matches!(packet.get(header_len), Some(&(ECHO_REQUEST | ECHO_REPLY)))
+}
+
 /// What an error quotes of the packet that it is about: its header and the first 8 bytes of its payload
 /// (RFC 792, RFC 1122 §3.2.2).
 #[must_use]

@@ -138,6 +138,23 @@ impl Ipv4Repr {
     }
 }
 
+/// Makes the first part of a packet, behind which the others have been put, the header of the whole: `packet` is
+/// all of it.
+///
+/// # Panics
+/// If `packet` is shorter than `header_len` or [`HEADER_LEN`].
+pub fn make_whole(packet: &mut [u8], header_len: usize) {
+    let total_len = packet.len() as u16;
+    let header_bytes = &mut packet[..header_len];
+    let (header, _) = Header::mut_from_prefix(header_bytes).expect("an IPv4 header");
+    header.total_len = total_len.into();
+    header.flags_offset = (header.flags_offset.get() & DONT_FRAGMENT).into();
+    header.checksum = 0.into();
+    let checksum = sum(header_bytes).finish();
+    let (header, _) = Header::mut_from_prefix(header_bytes).expect("an IPv4 header");
+    header.checksum = checksum.into();
+}
+
 /// A protocol above IP, by its number (IANA's protocol numbers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Protocol(pub u8);

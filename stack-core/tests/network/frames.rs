@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use netlane_core::wire::{
-    ArpOperation, ArpRepr, EtherType, EthernetRepr, Icmpv4Repr, Ipv4Packet, Ipv4Repr, MacAddr, Protocol, Sum,
-    UdpDatagram, UdpRepr, arp, ethernet, ipv4, udp,
+    ArpOperation, ArpRepr, EtherType, EthernetRepr, Fragment, Icmpv4Repr, Ipv4Packet, Ipv4Repr, MacAddr,
+    Protocol, Sum, UdpDatagram, UdpRepr, arp, ethernet, ipv4, udp,
 };
 use netlane_sim::Script;
 
@@ -113,4 +113,17 @@ pub(crate) fn parse_udp(frame: &[u8]) -> UdpDatagram<'_> {
     assert!(datagram.has_checksum());
     datagram.verify(pseudo).expect("a right checksum");
     datagram
+}
+
+/// An IPv4 packet's frame, cut into parts with `len` bytes of payload each.
+pub(crate) fn cut(frame: &[u8], len: usize) -> Vec<Vec<u8>> {
+    let (_, packet) = parse_ip(frame);
+    let parts = packet.payload.chunks(len).enumerate();
+    let part = |(n, part): (usize, &[u8])| {
+        let offset = n * len;
+        let fragment = Fragment { offset: offset as u16, more: offset + part.len() < packet.payload.len() };
+        let repr = Ipv4Repr { fragment: Some(fragment), payload_len: part.len() as u16, ..packet.repr };
+        ip(&repr, part)
+    };
+    parts.map(part).collect()
 }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 /// Slots of a table in the order of their last use.
 #[derive(Debug)]
-pub(super) struct Recency {
+pub(crate) struct Recency {
     /// By slot; means nothing for slots that are not in the order.
     links: Vec<Link>,
     newest: u32,
@@ -22,33 +22,33 @@ struct Link {
 const NONE: u32 = u32::MAX;
 
 impl Recency {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { links: Vec::new(), newest: NONE, oldest: NONE, len: 0 }
     }
 
     /// How many slots are in the order.
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
     /// The slot that was not used for the longest time.
-    pub(super) fn oldest(&self) -> Option<u32> {
+    pub(crate) fn oldest(&self) -> Option<u32> {
         Some(self.oldest).filter(|slot| *slot != NONE)
     }
 
     /// Adds a slot that is being used.
-    pub(super) fn push_newest(&mut self, slot: u32) {
+    pub(crate) fn push_newest(&mut self, slot: u32) {
         self.insert(slot, Link { newer: NONE, older: self.newest });
     }
 
     /// Adds a slot that nobody has used yet.
-    pub(super) fn push_oldest(&mut self, slot: u32) {
+    pub(crate) fn push_oldest(&mut self, slot: u32) {
         self.insert(slot, Link { newer: self.oldest, older: NONE });
     }
 
     /// Makes a slot of the order the newest one.
     #[inline]
-    pub(super) fn touch(&mut self, slot: u32) {
+    pub(crate) fn touch(&mut self, slot: u32) {
         if slot != self.newest {
             self.remove(slot);
             self.push_newest(slot);
@@ -56,7 +56,7 @@ impl Recency {
     }
 
     /// Takes a slot out of the order.
-    pub(super) fn remove(&mut self, slot: u32) {
+    pub(crate) fn remove(&mut self, slot: u32) {
         let Link { newer, older } = self.links[slot as usize];
         *self.older_link(newer) = older;
         *self.newer_link(older) = newer;

@@ -1,0 +1,164 @@
+//! Packets in parts: RFC 791 §3.2, RFC 1122 §3.3.2, RFC 5722.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use netlane_core::SocketId;
+use netlane_core::wire::icmpv4::{self, TimeExceeded};
+use netlane_core::wire::{Fragment, Icmpv4Repr, Ipv4Repr, Protocol};
+use netlane_sim::{Script, pattern};
+
+use crate::frames::{PEER, STACK, cut, header, icmp, ip, parse_ip, udp};
+
+fn bound(script: &mut Script) -> SocketId {
+    script.stack().udp_bind(SocketAddr::from((STACK, 53))).unwrap()
+}
+
+fn receive(script: &mut Script, socket: SocketId) -> Option<Vec<u8>> {
+    let mut out = vec![0; 70_000];
+    let (n, _) = script.stack().udp_recv_from(socket, &mut out).ok()?;
+    out.truncate(n);
+    Some(out)
+}
+
+#[test]
+fn datagram_in_parts_arrives_whole_whatever_their_order() {
+    let mut script = Script::builder().stack(|config| config.tcp.receive_buffer = 1 << 17).start();
+    let socket = bound(&mut script);
+    for len in [1_473, 4_000, 60_000] {
+        let payload = pattern(0, len);
+        let mut parts = cut(&udp((PEER, 99), (STACK, 53), &payload), 1_480);
+        parts.reverse();
+        let last = parts.pop().unwrap();
+        for part in &parts {
+            script.inject_frame(part);
+        }
+        assert_eq!(receive(&mut script, socket), None);
+        script.inject_frame(&last);
+        assert_eq!(receive(&mut script, socket), Some(payload));
+    }
+    assert_eq!(script.stack().counters().rx_reassembled, 3);
+    script.expect_nothing();
+}
+
+#[test]
+fn checksum_of_the_whole_is_verified() {
+    let mut script = Script::new();
+    let socket = bound(&mut script);
+    let mut parts = cut(&udp((PEER, 99), (STACK, 53), &[7; 2_000]), 1_480);
+    *parts[1].last_mut().unwrap() ^= 1;
+    parts.iter().for_each(|part| script.inject_frame(part));
+    assert_eq!(receive(&mut script, socket), None);
+    assert_eq!(script.stack().counters().rx_bad_checksum, 1);
+}
+
+#[test]
+fn large_echo_in_parts_is_heard() {
+    let mut script = Script::new();
+    let data = pattern(0, 1_000);
+    let request = icmp(&Icmpv4Repr::EchoRequest { ident: 7, seq: 9, data: &data });
+    for part in cut(&request, 400) {
+        script.inject_frame(&part);
+    }
+    let frame = script.next_frame().expect("an answer");
+    let (_, packet) = parse_ip(&frame);
+    let reply = Icmpv4Repr::EchoReply { ident: 7, seq: 9, data: &data };
+    assert_eq!(Icmpv4Repr::parse(packet.payload), Ok(reply));
+}
+
+/// The error quotes the whole packet's header: no part of it was refused.
+#[test]
+fn datagram_in_parts_to_a_closed_port_is_answered_once() {
+    let mut script = Script::new();
+    for part in cut(&udp((PEER, 99), (STACK, 53), &[7; 2_000]), 1_480) {
+        script.inject_frame(&part);
+    }
+    let frame = script.next_frame().expect("an error");
+    let (_, packet) = parse_ip(&frame);
+    let Ok(Icmpv4Repr::DestinationUnreachable { quote, .. }) = Icmpv4Repr::parse(packet.payload) else {
+        panic!("no error: {packet:?}");
+    };
+    let quoted = icmpv4::Quoted::parse(quote).unwrap();
+    assert_eq!((quoted.src, quoted.dst), (PEER, STACK));
+    script.expect_nothing();
+}
+
+#[test]
+fn sender_learns_after_60_seconds_that_a_part_was_missing() {
+    let mut script = Script::new();
+    let parts = cut(&udp((PEER, 99), (STACK, 53), &[7; 2_000]), 1_480);
+    script.inject_frame(&parts[0]);
+    script.expect_silence(Duration::from_secs(59));
+    script.run_for(Duration::from_secs(1));
+    let frame = script.next_frame().expect("an error");
+    let (_, packet) = parse_ip(&frame);
+    let Ok(Icmpv4Repr::TimeExceeded { reason, quote }) = Icmpv4Repr::parse(packet.payload) else {
+        panic!("no error: {packet:?}");
+    };
+    assert_eq!(reason, TimeExceeded::Reassembly);
+    // RFC 792: the header and 64 bits of the datagram.
+    let (_, first) = parse_ip(&parts[0]);
+    assert_eq!(quote.len(), 20 + 8);
+    assert_eq!(quote[20..], first.payload[..8]);
+    assert_eq!(script.stack().counters().rx_fragments_timed_out, 1);
+    // What comes later is too late.
+    script.inject_frame(&parts[1]);
+    script.run_for(Duration::from_secs(61));
+    script.expect_nothing();
+}
+
+/// RFC 1122 §3.2.2: no error about an error, nor about what went to everybody.
+#[test]
+fn nobody_is_told_about_incomplete_errors_and_broadcasts() {
+    let mut script = Script::new();
+    let quote = [0x45; 60];
+    let error = icmp(&Icmpv4Repr::TimeExceeded { reason: TimeExceeded::InTransit, quote: &quote });
+    script.inject_frame(&cut(&error, 32)[0]);
+    let everybody = Ipv4Addr::new(10, 0, 0, 255);
+    script.inject_frame(&cut(&udp((PEER, 99), (everybody, 53), &[7; 2_000]), 1_480)[0]);
+    script.expect_silence(Duration::from_secs(70));
+    assert_eq!(script.stack().counters().rx_fragments_timed_out, 2);
+}
+
+#[test]
+fn teardrop_is_dropped_and_counted() {
+    let mut script = Script::new();
+    let socket = bound(&mut script);
+    let frame = udp((PEER, 99), (STACK, 53), &[7; 80]);
+    let (fine, coarse) = (cut(&frame, 24), cut(&frame, 40));
+    script.inject_frame(&fine[0]);
+    script.inject_frame(&coarse[1]);
+    script.inject_frame(&fine[2]);
+    script.inject_frame(&fine[2]);
+    assert_eq!(script.stack().counters().rx_fragments_overlapping, 2);
+    assert_eq!(receive(&mut script, socket), None);
+    // The rest changes nothing any more.
+    fine.iter().for_each(|part| script.inject_frame(part));
+    assert_eq!(receive(&mut script, socket), None);
+}
+
+#[test]
+fn flood_of_lone_parts_is_bounded_and_others_pass() {
+    let mut script = Script::builder()
+        .stack(|config| {
+            config.limits.fragmented_packets = 4;
+            config.limits.fragment_bytes = 8_000;
+            config.limits.fragments = 3;
+        })
+        .start();
+    let socket = bound(&mut script);
+    for ident in 0..100_u16 {
+        let fragment = Some(Fragment { offset: 0, more: true });
+        let repr = Ipv4Repr { ident: 1_000 + ident, fragment, ..header(PEER, STACK, Protocol::UDP, 1_480) };
+        script.inject_frame(&ip(&repr, &[7; 1_480]));
+    }
+    assert!(script.stack().counters().rx_fragments_full >= 96);
+    cut(&udp((PEER, 99), (STACK, 53), &[8; 2_000]), 1_480).iter().for_each(|part| script.inject_frame(part));
+    assert_eq!(receive(&mut script, socket), Some(vec![8; 2_000]));
+    // Four parts are one too many here.
+    let before = script.stack().counters().rx_fragments_full;
+    let parts = cut(&udp((PEER, 99), (STACK, 53), &[9; 120]), 32);
+    parts[..4].iter().for_each(|part| script.inject_frame(part));
+    assert!(script.stack().counters().rx_fragments_full > before);
+    assert_eq!(receive(&mut script, socket), None);
+}
