@@ -19,6 +19,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(crate) use seq::SeqNumber;
 
+#[allow(dead_code, reason = "what recovery by SACK, pacing and other algorithms will ask and tell")]
 pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod handshake;

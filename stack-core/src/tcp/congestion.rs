@@ -1,37 +1,217 @@
-//! Congestion control: how much may be in flight. A trait, and one file per algorithm.
+//! Congestion control: how much may be in flight, and how fast it may leave. A trait, and one file per algorithm.
 
 pub(crate) use new_reno::NewReno;
 
 mod new_reno;
 
+use crate::time::{Duration, Instant};
+
 /// An algorithm that decides how many bytes may be in flight.
 ///
-/// Loss detection calls it: it learns what was acknowledged and lost, and never looks at segments itself.
+/// Loss recovery calls it: it learns what was delivered, lost and marked, and never looks at segments itself. All
+/// sizes are in bytes.
 pub(crate) trait CongestionControl {
-    /// The congestion window, in bytes.
+    /// The congestion window.
     fn window(&self) -> u32;
 
-    /// `acked` bytes were acknowledged for the first time, outside of recovery. `limited` says that the
-    /// window, and not the application or the peer, had bounded what was in flight.
-    fn on_ack(&mut self, acked: u32, limited: bool, mss: u32);
+    /// Below this window, slow start.
+    fn ssthresh(&self) -> u32;
 
-    /// A segment was lost, with `flight` bytes in flight, and recovery begins.
-    fn on_recovery(&mut self, flight: u32, mss: u32);
+    /// How fast data may leave, in bytes per second; `None` for as fast as the window lets it.
+    fn pacing_rate(&self) -> Option<u64> {
+        None
+    }
 
-    /// Another segment has left the network during recovery.
-    fn on_duplicate_ack(&mut self, mss: u32);
+    /// Whether recovery decides how the window comes down to `ssthresh` (PRR, RFC 6937). Where not, the window is
+    /// obeyed in recovery too.
+    fn uses_prr(&self) -> bool {
+        true
+    }
 
-    /// Part of what was in flight when recovery began has been acknowledged, `acked` bytes of it.
-    fn on_partial_ack(&mut self, acked: u32, mss: u32);
+    /// An acknowledgement delivered something, or told of a loss or a mark.
+    fn on_ack(&mut self, ack: &Acked);
 
-    /// All that was in flight when recovery began has been acknowledged; `flight` bytes still are.
-    fn on_recovered(&mut self, flight: u32, mss: u32);
+    /// One segment was found lost. Called for each, before [`on_ack`](Self::on_ack) for the acknowledgement that
+    /// told.
+    fn on_segment_lost(&mut self, _lost: &LostSegment) {}
 
-    /// The retransmission timer went off, with `flight` bytes in flight; `first` for the segment's first time.
-    fn on_timeout(&mut self, flight: u32, first: bool, mss: u32);
+    /// Recovery begins: at most once for what is in flight.
+    fn on_loss(&mut self, at: &Snapshot);
 
-    /// The connection was silent for a retransmission timeout or longer; the window restarts from `initial`.
-    fn on_idle(&mut self, initial: u32);
+    /// All that was in flight when recovery began was delivered.
+    fn on_recovered(&mut self, at: &Snapshot);
+
+    /// The retransmission timer went off; `first` where the segment had not timed out before.
+    fn on_timeout(&mut self, at: &Snapshot, first: bool);
+
+    /// The last reduction answered to nothing: what seemed lost had arrived.
+    fn undo(&mut self);
+
+    /// The peer told of a congestion mark, once for what is in flight (RFC 3168 §6.1.2).
+    fn on_ecn(&mut self, at: &Snapshot);
+
+    /// Data is about to be sent, and nothing is in flight.
+    fn on_idle(&mut self, idle: &Idle);
+}
+
+/// What an acknowledgement tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Acked {
+    pub(crate) now: Instant,
+    /// Delivered for the first time, whether acknowledged cumulatively or selectively.
+    pub(crate) bytes: u32,
+    /// All that was ever delivered, `bytes` included.
+    pub(crate) delivered: u64,
+    /// Found lost by this acknowledgement.
+    pub(crate) newly_lost: u32,
+    /// Of `bytes`, how many the peer tells were marked on their way.
+    pub(crate) ce: u32,
+    /// In flight before this acknowledgement, and after it.
+    pub(crate) prior_in_flight: u32,
+    pub(crate) in_flight: u32,
+    /// The round trip that this acknowledgement measured.
+    pub(crate) rtt: Option<Duration>,
+    /// The smoothed round trip, once one was measured.
+    pub(crate) srtt: Option<Duration>,
+    /// The least round trip of the connection's recent past.
+    pub(crate) min_rtt: Option<Duration>,
+    /// How fast the path delivered the newest of these bytes.
+    pub(crate) rate: Option<DeliveryRate>,
+    /// The window, and neither the application nor the peer, had bounded what was in flight.
+    pub(crate) limited: bool,
+    /// Fast recovery is under way, and the window does not grow. Not so after a timeout.
+    pub(crate) in_recovery: bool,
+    /// The first byte that was sent in this round trip is acknowledged: a new round begins.
+    pub(crate) round_start: bool,
+    pub(crate) mss: u32,
+}
+
+/// A sample of the delivery rate, taken of the newest segment that an acknowledgement covers
+/// (draft-ietf-ccwg-bbr §4.1).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeliveryRate {
+    /// Delivered within `interval`.
+    pub(crate) delivered: u64,
+    /// The longer of the time that sending and that acknowledging it took.
+    pub(crate) interval: Duration,
+    /// The application, and not the path, may have bounded the rate.
+    pub(crate) app_limited: bool,
+    /// All that was delivered when the segment was sent.
+    pub(crate) prior_delivered: u64,
+    /// In flight when the segment was sent, itself included.
+    pub(crate) tx_in_flight: u32,
+    /// Found lost since the segment was sent.
+    pub(crate) lost: u32,
+}
+
+/// A segment that was found lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LostSegment {
+    pub(crate) len: u32,
+    /// In flight when it was sent, itself included.
+    pub(crate) tx_in_flight: u32,
+    /// Found lost since it was sent, itself included.
+    pub(crate) lost: u32,
+    /// The application may have bounded what was in flight.
+    pub(crate) app_limited: bool,
+    pub(crate) mss: u32,
+}
+
+/// The connection as a loss, a mark or the end of recovery finds it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) now: Instant,
+    /// In flight, what was just found lost included.
+    pub(crate) in_flight: u32,
+    pub(crate) mss: u32,
+}
+
+/// A pause in what a connection sends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Idle {
+    pub(crate) now: Instant,
+    /// Since something was last sent.
+    pub(crate) silence: Duration,
+    /// The retransmission timeout.
+    pub(crate) rto: Duration,
+    /// The window with which a connection starts.
+    pub(crate) initial_window: u32,
+}
+
+/// The algorithm of one connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Congestion {
+    NewReno(NewReno),
+}
+
+impl Congestion {
+    pub(crate) fn new(initial_window: u32) -> Self {
+        Self::NewReno(NewReno::new(initial_window))
+    }
+}
+
+/// Hands a call on to the algorithm.
+macro_rules! each {
+    ($congestion:expr, $algorithm:ident => $call:expr) => {
+        match $congestion {
+            Congestion::NewReno($algorithm) => $call,
+        }
+    };
+}
+
+impl CongestionControl for Congestion {
+    #[inline]
+    fn window(&self) -> u32 {
+        each!(self, algorithm => algorithm.window())
+    }
+
+    fn ssthresh(&self) -> u32 {
+        each!(self, algorithm => algorithm.ssthresh())
+    }
+
+    #[inline]
+    fn pacing_rate(&self) -> Option<u64> {
+        each!(self, algorithm => algorithm.pacing_rate())
+    }
+
+    #[inline]
+    fn uses_prr(&self) -> bool {
+        each!(self, algorithm => algorithm.uses_prr())
+    }
+
+    #[inline]
+    fn on_ack(&mut self, ack: &Acked) {
+        each!(self, algorithm => algorithm.on_ack(ack));
+    }
+
+    fn on_segment_lost(&mut self, lost: &LostSegment) {
+        each!(self, algorithm => algorithm.on_segment_lost(lost));
+    }
+
+    fn on_loss(&mut self, at: &Snapshot) {
+        each!(self, algorithm => algorithm.on_loss(at));
+    }
+
+    fn on_recovered(&mut self, at: &Snapshot) {
+        each!(self, algorithm => algorithm.on_recovered(at));
+    }
+
+    fn on_timeout(&mut self, at: &Snapshot, first: bool) {
+        each!(self, algorithm => algorithm.on_timeout(at, first));
+    }
+
+    fn undo(&mut self) {
+        each!(self, algorithm => algorithm.undo());
+    }
+
+    fn on_ecn(&mut self, at: &Snapshot) {
+        each!(self, algorithm => algorithm.on_ecn(at));
+    }
+
+    #[inline]
+    fn on_idle(&mut self, idle: &Idle) {
+        each!(self, algorithm => algorithm.on_idle(idle));
+    }
 }
 
 /// The bytes that a connection may send at first (RFC 6928 §2): `segments`, but no more than 14,600 bytes for
@@ -39,6 +219,30 @@ pub(crate) trait CongestionControl {
 pub(crate) fn initial_window(segments: u8, mss: u32) -> u32 {
     let segments = u32::from(segments);
     (segments * mss).min((2 * mss).max(segments * 1_460))
+}
+
+#[cfg(test)]
+impl Acked {
+    /// A full window's share of `bytes`, acknowledged outside of recovery.
+    pub(crate) fn of(bytes: u32, mss: u32) -> Self {
+        Self {
+            now: Instant::ZERO,
+            bytes,
+            delivered: u64::from(bytes),
+            newly_lost: 0,
+            ce: 0,
+            prior_in_flight: bytes,
+            in_flight: 0,
+            rtt: None,
+            srtt: None,
+            min_rtt: None,
+            rate: None,
+            limited: true,
+            in_recovery: false,
+            round_start: false,
+            mss,
+        }
+    }
 }
 
 #[cfg(test)]

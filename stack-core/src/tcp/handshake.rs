@@ -1,7 +1,7 @@
 //! Opening a connection: SYN-SENT and SYN-RECEIVED (RFC 9293 §3.5), and what the options of both ends'
 //! SYNs agree on.
 
-use super::congestion::{NewReno, initial_window};
+use super::congestion::{Congestion, initial_window};
 use super::receive::ReceiveSpace;
 use super::recovery::Recovery;
 use super::rtt::RttEstimator;
@@ -332,7 +332,7 @@ fn agree<B: Buffers>(agreement: Agreement<'_, '_, B>) -> Synchronized<B> {
         timestamps,
         rtt,
         recovery: Recovery::new(iss),
-        congestion: NewReno::new(initial_window(cx.config.initial_window, u32::from(mss))),
+        congestion: Congestion::new(initial_window(cx.config.initial_window, u32::from(mss))),
         timers: Timers::new(),
         unanswered: 0,
         push: false,

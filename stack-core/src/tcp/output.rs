@@ -1,7 +1,7 @@
 //! What a connection sends next: a [`Plan`] for one segment, or for one that the device cuts into several.
 
 use super::Context;
-use super::congestion::{CongestionControl, initial_window};
+use super::congestion::{CongestionControl, Idle, initial_window};
 use super::connection::{Connection, State};
 use super::handshake::{SynReceived, SynSent};
 use super::receive::AckDue;
@@ -215,11 +215,15 @@ impl<B: Buffers> Synchronized<B> {
         if unsent == 0 {
             return fin_due.then_some(Chunk { seq: snd.nxt, len: 0, fin: true, kind: Kind::Stream });
         }
-        if snd.max == snd.una && cx.now - snd.last_sent > self.rtt.rto(cx.config) {
-            // RFC 5681 §4.1: after a pause the old window says nothing any more.
-            self.congestion.on_idle(initial_window(cx.config.initial_window, mss));
+        if snd.max == snd.una {
+            self.congestion.on_idle(&Idle {
+                now: cx.now,
+                silence: cx.now - snd.last_sent,
+                rto: self.rtt.rto(cx.config),
+                initial_window: initial_window(cx.config.initial_window, mss),
+            });
         }
-        let congestion = self.congestion.window() + self.recovery.limited_transmit(mss);
+        let congestion = self.congestion.window().saturating_add(self.recovery.beyond_window(mss));
         let usable = congestion.min(snd.wnd).saturating_sub(snd.flight());
         let len = self.worth_sending(usable.min(unsent).min(max_payload.max(mss)), unsent, mss, no_delay);
         if len > 0 {

@@ -55,7 +55,6 @@ impl RttEstimator {
     }
 
     /// The smoothed round-trip time, once there was a measurement.
-    #[cfg(test)]
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         (self.srtt != 0).then(|| Duration::from_micros(u64::from(self.srtt)))
     }

@@ -1,6 +1,6 @@
 //! The synchronised states, ESTABLISHED to LAST-ACK: what an arriving segment means (RFC 9293 §3.10.7.4).
 
-use super::congestion::{CongestionControl, NewReno};
+use super::congestion::{Acked, Congestion, CongestionControl, Snapshot};
 use super::receive::{AckDue, ReceiveSpace};
 use super::recovery::Recovery;
 use super::rtt::RttEstimator;
@@ -25,7 +25,7 @@ pub(crate) struct Synchronized<B: Buffers> {
     pub(crate) timestamps: Option<Timestamps>,
     pub(crate) rtt: RttEstimator,
     pub(crate) recovery: Recovery,
-    pub(crate) congestion: NewReno,
+    pub(crate) congestion: Congestion,
     pub(crate) timers: Timers,
     /// Retransmissions, window probes or keep-alives since the peer last answered.
     pub(crate) unanswered: u8,
@@ -174,7 +174,8 @@ impl<B: Buffers> Synchronized<B> {
         let mss = u32::from(self.snd.mss);
         let mut ready = Readiness::empty();
         if segment.ack.after(self.snd.una) {
-            let limited = self.snd.flight() + mss >= self.congestion.window();
+            let prior_in_flight = self.snd.flight();
+            let limited = prior_in_flight + mss >= self.congestion.window();
             let queued = cx.buffers.queued(&self.send) as u32;
             let acknowledged = self.snd.acknowledge(segment.ack, queued, cx.now);
             if acknowledged.bytes > 0 {
@@ -182,20 +183,38 @@ impl<B: Buffers> Synchronized<B> {
                 ready = Readiness::WRITABLE;
             }
             // RFC 6298 §5: without a measurement, a timeout that was backed off stays so (Karn).
-            if let Some(rtt) = acknowledged.rtt.or_else(|| self.echoed_rtt(segment, cx.now)) {
+            let rtt = acknowledged.rtt.or_else(|| self.echoed_rtt(segment, cx.now));
+            if let Some(rtt) = rtt {
                 self.rtt.measure(rtt, cx.config);
             }
             let flight = self.snd.max.since(self.snd.una);
-            let Self { recovery, congestion, .. } = self;
-            recovery.on_ack(acknowledged.bytes, self.snd.una, flight, limited, congestion, mss);
+            let ack = Acked {
+                now: cx.now,
+                bytes: acknowledged.bytes,
+                delivered: 0,
+                newly_lost: 0,
+                ce: 0,
+                prior_in_flight,
+                in_flight: flight,
+                rtt,
+                srtt: self.rtt.smoothed(),
+                min_rtt: None,
+                rate: None,
+                limited,
+                in_recovery: false,
+                round_start: false,
+                mss,
+            };
+            self.recovery.on_ack(&ack, self.snd.una, &mut self.congestion);
             // RFC 6298 §5.2, §5.3.
             self.timers.clear(Timer::Retransmit);
             if flight > 0 {
                 self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
             }
         } else if self.snd.is_duplicate(segment) {
-            let Self { recovery, congestion, .. } = self;
-            recovery.on_duplicate(self.snd.una, self.snd.max, congestion, mss);
+            let (una, max) = (self.snd.una, self.snd.max);
+            let at = Snapshot { now: cx.now, in_flight: max.since(una), mss };
+            self.recovery.on_duplicate(una, max, &mut self.congestion, &at);
             cx.counters.tcp_duplicate_acks += 1;
         }
         if !segment.ack.before(self.snd.una)
@@ -334,9 +353,9 @@ impl<B: Buffers> Synchronized<B> {
         }
         self.unanswered += 1;
         cx.counters.tcp_retransmission_timeouts += 1;
-        let flight = self.snd.max.since(self.snd.una);
+        let in_flight = self.snd.max.since(self.snd.una);
         let first = self.recovery.on_timeout(self.snd.max);
-        self.congestion.on_timeout(flight, first, u32::from(self.snd.mss));
+        self.congestion.on_timeout(&Snapshot { now: cx.now, in_flight, mss: u32::from(self.snd.mss) }, first);
         self.rtt.back_off();
         self.snd.rewind();
         self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));

@@ -1,6 +1,6 @@
-//! NewReno: slow start and congestion avoidance (RFC 5681), with the window of fast recovery (RFC 6582).
+//! NewReno: slow start and congestion avoidance (RFC 5681), halved once for each flight with losses (RFC 6582).
 
-use super::CongestionControl;
+use super::{Acked, CongestionControl, Idle, Snapshot};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewReno {
@@ -8,6 +8,8 @@ pub(crate) struct NewReno {
     ssthresh: u32,
     /// Bytes acknowledged since the window last grew, in congestion avoidance (RFC 3465).
     acked: u32,
+    /// The window and threshold before the last reduction.
+    before: (u32, u32),
 }
 
 /// No congestion window grows beyond this: windows on the wire end at 2^30 (RFC 7323 §2.3).
@@ -15,12 +17,14 @@ const MAX_WINDOW: u32 = 1 << 30;
 
 impl NewReno {
     pub(crate) fn new(initial_window: u32) -> Self {
-        Self { cwnd: initial_window, ssthresh: MAX_WINDOW, acked: 0 }
+        let start = (initial_window, MAX_WINDOW);
+        Self { cwnd: start.0, ssthresh: start.1, acked: 0, before: start }
     }
 
     /// RFC 5681 §3.1, equation 4.
-    fn halve(&mut self, flight: u32, mss: u32) {
-        self.ssthresh = (flight / 2).max(2 * mss);
+    fn halve(&mut self, at: &Snapshot) {
+        self.before = (self.cwnd, self.ssthresh);
+        self.ssthresh = (at.in_flight / 2).max(2 * at.mss);
         self.acked = 0;
     }
 
@@ -30,76 +34,93 @@ impl NewReno {
 }
 
 impl CongestionControl for NewReno {
+    #[inline]
     fn window(&self) -> u32 {
         self.cwnd
     }
 
-    fn on_ack(&mut self, acked: u32, limited: bool, mss: u32) {
-        if !limited {
+    fn ssthresh(&self) -> u32 {
+        self.ssthresh
+    }
+
+    #[inline]
+    fn on_ack(&mut self, ack: &Acked) {
+        if !ack.limited || ack.in_recovery {
             return;
         }
         if self.cwnd < self.ssthresh {
             // RFC 5681 §3.1, equation 2, by bytes. Acknowledgements cover whole bursts here, so that a limit
             // of one or two segments for each (RFC 3465) would make slow start slower than it is on the wire.
-            self.grow(acked);
+            self.grow(ack.bytes);
             return;
         }
         // RFC 5681 §3.1: a segment for each window's worth of acknowledged bytes.
-        self.acked = self.acked.saturating_add(acked);
+        self.acked = self.acked.saturating_add(ack.bytes);
         while self.acked >= self.cwnd {
             self.acked -= self.cwnd;
-            self.grow(mss);
+            self.grow(ack.mss);
         }
     }
 
-    fn on_recovery(&mut self, flight: u32, mss: u32) {
-        self.halve(flight, mss);
-        // RFC 5681 §3.2 (3): the three segments that made the duplicate ACKs have left the network.
-        self.cwnd = self.ssthresh.saturating_add(3 * mss);
+    fn on_loss(&mut self, at: &Snapshot) {
+        self.halve(at);
+        self.cwnd = self.ssthresh;
     }
 
-    fn on_duplicate_ack(&mut self, mss: u32) {
-        self.grow(mss);
-    }
-
-    fn on_partial_ack(&mut self, acked: u32, mss: u32) {
-        // RFC 6582 §3.2 (3): deflate by what was acknowledged, and let one more segment go.
-        self.cwnd = self.cwnd.saturating_sub(acked).max(mss);
-        if acked >= mss {
-            self.grow(mss);
-        }
-    }
-
-    fn on_recovered(&mut self, flight: u32, mss: u32) {
+    fn on_recovered(&mut self, at: &Snapshot) {
         // RFC 6582 §3.2 (3), option 1: no burst out of recovery.
-        self.cwnd = self.ssthresh.min(flight.max(mss) + mss);
+        self.cwnd = self.ssthresh.min(at.in_flight.max(at.mss) + at.mss);
     }
 
-    fn on_timeout(&mut self, flight: u32, first: bool, mss: u32) {
+    fn on_timeout(&mut self, at: &Snapshot, first: bool) {
         // RFC 5681 §3.1: ssthresh stays as it is when the same segment times out again.
         if first {
-            self.halve(flight, mss);
+            self.halve(at);
         }
         self.acked = 0;
-        self.cwnd = mss;
+        self.cwnd = at.mss;
     }
 
-    fn on_idle(&mut self, initial: u32) {
-        self.cwnd = self.cwnd.min(initial);
+    fn undo(&mut self) {
+        let (cwnd, ssthresh) = self.before;
+        self.cwnd = self.cwnd.max(cwnd);
+        self.ssthresh = self.ssthresh.max(ssthresh);
+    }
+
+    fn on_ecn(&mut self, at: &Snapshot) {
+        // RFC 3168 §6.1.2: as for a lost segment.
+        self.on_loss(at);
+    }
+
+    #[inline]
+    fn on_idle(&mut self, idle: &Idle) {
+        // RFC 5681 §4.1: after a pause the old window says nothing any more.
+        if idle.silence > idle.rto {
+            self.cwnd = self.cwnd.min(idle.initial_window);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::{Duration, Instant};
 
     const MSS: u32 = 1_000;
+
+    fn acked(bytes: u32) -> Acked {
+        Acked::of(bytes, MSS)
+    }
+
+    fn flight(in_flight: u32) -> Snapshot {
+        Snapshot { now: Instant::ZERO, in_flight, mss: MSS }
+    }
 
     #[test]
     fn slow_start_doubles_the_window_in_a_round_trip() {
         let mut reno = NewReno::new(10 * MSS);
         for _ in 0..10 {
-            reno.on_ack(MSS, true, MSS);
+            reno.on_ack(&acked(MSS));
         }
         assert_eq!(reno.window(), 20 * MSS);
     }
@@ -107,11 +128,11 @@ mod tests {
     #[test]
     fn congestion_avoidance_adds_a_segment_in_a_round_trip() {
         let mut reno = NewReno::new(10 * MSS);
-        reno.on_recovery(20 * MSS, MSS);
-        reno.on_recovered(20 * MSS, MSS);
+        reno.on_loss(&flight(20 * MSS));
+        reno.on_recovered(&flight(20 * MSS));
         assert_eq!(reno.window(), 10 * MSS);
         for _ in 0..10 {
-            reno.on_ack(MSS, true, MSS);
+            reno.on_ack(&acked(MSS));
         }
         assert_eq!(reno.window(), 11 * MSS);
     }
@@ -119,28 +140,61 @@ mod tests {
     #[test]
     fn window_that_was_not_used_does_not_grow() {
         let mut reno = NewReno::new(10 * MSS);
-        reno.on_ack(5 * MSS, false, MSS);
+        reno.on_ack(&Acked { limited: false, ..acked(5 * MSS) });
         assert_eq!(reno.window(), 10 * MSS);
+    }
+
+    #[test]
+    fn window_stays_at_the_threshold_until_recovery_ends() {
+        let mut reno = NewReno::new(10 * MSS);
+        reno.on_loss(&flight(10 * MSS));
+        reno.on_ack(&Acked { in_recovery: true, ..acked(9 * MSS) });
+        assert_eq!(reno.window(), 5 * MSS);
+        assert_eq!(reno.ssthresh(), 5 * MSS);
     }
 
     #[test]
     fn timeout_leaves_one_segment_and_half_the_flight_as_threshold() {
         let mut reno = NewReno::new(10 * MSS);
-        reno.on_timeout(8 * MSS, true, MSS);
+        reno.on_timeout(&flight(8 * MSS), true);
         assert_eq!(reno.window(), MSS);
-        reno.on_timeout(MSS, false, MSS);
+        reno.on_timeout(&flight(MSS), false);
         for _ in 0..3 {
-            reno.on_ack(MSS, true, MSS);
+            reno.on_ack(&acked(MSS));
         }
         assert_eq!(reno.window(), 4 * MSS, "slow start up to half of the first flight");
-        reno.on_ack(MSS, true, MSS);
+        reno.on_ack(&acked(MSS));
         assert_eq!(reno.window(), 4 * MSS, "congestion avoidance from there on");
     }
 
     #[test]
     fn threshold_is_never_below_two_segments() {
         let mut reno = NewReno::new(10 * MSS);
-        reno.on_recovery(MSS, MSS);
-        assert_eq!(reno.window(), 5 * MSS);
+        reno.on_loss(&flight(MSS));
+        assert_eq!(reno.ssthresh(), 2 * MSS);
+    }
+
+    #[test]
+    fn reduction_for_nothing_is_taken_back() {
+        let mut reno = NewReno::new(10 * MSS);
+        reno.on_timeout(&flight(10 * MSS), true);
+        reno.undo();
+        assert_eq!(reno.window(), 10 * MSS);
+        reno.on_ack(&acked(MSS));
+        assert_eq!(reno.window(), 11 * MSS, "and slow start goes on");
+    }
+
+    #[test]
+    fn window_restarts_after_a_pause_of_a_timeout() {
+        let mut reno = NewReno::new(10 * MSS);
+        for _ in 0..10 {
+            reno.on_ack(&acked(MSS));
+        }
+        let rto = Duration::from_millis(200);
+        let idle = Idle { now: Instant::ZERO, silence: rto, rto, initial_window: 10 * MSS };
+        reno.on_idle(&idle);
+        assert_eq!(reno.window(), 20 * MSS);
+        reno.on_idle(&Idle { silence: rto * 2, ..idle });
+        assert_eq!(reno.window(), 10 * MSS);
     }
 }
