@@ -139,6 +139,7 @@ fn limits(config: &Config, findings: &mut Findings) {
     let limits = &config.limits;
     findings.expect_within("limits.sockets", limits.sockets, 1..=1 << 31);
     findings.expect_at_least("limits.syn-queue", limits.syn_queue, 1);
+    findings.expect_within("limits.syn-cache", limits.syn_cache, 1..=1 << 30);
     findings.expect_at_least("limits.accept-queue", limits.accept_queue, 1);
     findings.expect_at_least("limits.out-of-order-ranges", limits.out_of_order_ranges, 1);
     findings.expect_at_least("limits.udp-queue", limits.udp_queue, usize::from(config.interface.mtu));

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
-    /// Sockets of all kinds, connections in their handshake and in TIME-WAIT included.
+    /// Sockets of all kinds, connections in TIME-WAIT included.
     pub sockets: usize,
-    /// Connections in their handshake, of one listener.
+    /// Connections in their handshake that peers have opened, of one listener.
     pub syn_queue: usize,
-    /// Connections that wait to be accepted, whatever backlog a listener asks for.
+    /// The same, of all listeners together. Each takes about 130 bytes.
+    pub syn_cache: usize,
+    /// The greatest backlog that a listener may have, whatever it asks for.
     pub accept_queue: usize,
     /// Ranges of bytes that one connection keeps while it waits for those before them.
     pub out_of_order_ranges: usize,
@@ -41,6 +43,7 @@ impl Default for Limits {
         Self {
             sockets: 65_536,
             syn_queue: 1_024,
+            syn_cache: 16_384,
             accept_queue: 4_096,
             out_of_order_ranges: 64,
             udp_queue: 256 * 1024,

@@ -33,8 +33,10 @@ pub struct Tcp {
     /// The greatest retransmission timeout (RFC 6298 §2.5).
     #[serde(with = "duration")]
     pub rto_max: Duration,
-    /// How often a SYN or SYN-ACK is repeated before the attempt fails.
+    /// How often a SYN is repeated before the attempt fails (RFC 9293 §3.8.3: for at least 3 minutes).
     pub syn_retries: u8,
+    /// How often a SYN-ACK is repeated before a handshake is forgotten.
+    pub syn_ack_retries: u8,
     /// How often a segment is repeated, or a zero window probed, before the connection fails.
     pub retries: u8,
     /// Probe silent peers on every socket that does not decide for itself; off where `None`.
@@ -65,7 +67,8 @@ impl Default for Tcp {
             rto_initial: Duration::from_secs(1),
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(60),
-            syn_retries: 6,
+            syn_retries: 7,
+            syn_ack_retries: 5,
             retries: 15,
             keepalive: None,
             time_wait: Duration::from_secs(60),

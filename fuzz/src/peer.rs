@@ -542,6 +542,7 @@ fn config(setup: Setup) -> StackConfig {
         limits: Limits {
             sockets: 16,
             syn_queue: 3,
+            syn_cache: 4,
             accept_queue: 2,
             out_of_order_ranges: 4,
             neighbors: 4,
@@ -557,6 +558,7 @@ fn config(setup: Setup) -> StackConfig {
             nagle: setup.nagle,
             keepalive: setup.keepalive.then_some(KEEP_ALIVE),
             syn_retries: 2,
+            syn_ack_retries: 2,
             retries: 3,
             send_buffer: buffer,
             receive_buffer: buffer,

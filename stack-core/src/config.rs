@@ -66,11 +66,13 @@ pub struct Route {
 /// Bounds of the stack's tables. What would exceed one is refused or dropped, and counted.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Sockets of all kinds, connections in their handshake and in TIME-WAIT included.
+    /// Sockets of all kinds, connections in TIME-WAIT included, and those that we have begun to open.
     pub sockets: usize,
-    /// Connections in their handshake, of one listener.
+    /// Connections in their handshake that peers have opened, of one listener.
     pub syn_queue: usize,
-    /// The most connections that may wait to be accepted, whatever backlog a listener asks for.
+    /// The same, of all listeners together. Each takes about 130 bytes.
+    pub syn_cache: usize,
+    /// The greatest backlog that a listener may have, whatever it asks for.
     pub accept_queue: usize,
     /// Ranges of bytes that one connection keeps while it waits for those before them.
     pub out_of_order_ranges: usize,
@@ -93,6 +95,7 @@ impl Default for Limits {
         Self {
             sockets: 65_536,
             syn_queue: 1_024,
+            syn_cache: 16_384,
             accept_queue: 4_096,
             out_of_order_ranges: 64,
             neighbors: 1_024,
@@ -127,8 +130,11 @@ pub struct TcpConfig {
     pub rto_min: Duration,
     /// The greatest retransmission timeout.
     pub rto_max: Duration,
-    /// How often a SYN or SYN-ACK is repeated before the attempt fails.
+    /// How often a SYN is repeated before the attempt fails. RFC 9293 §3.8.3 asks for at least 3 minutes,
+    /// which 7 repetitions are.
     pub syn_retries: u8,
+    /// How often a SYN-ACK is repeated before a handshake is forgotten.
+    pub syn_ack_retries: u8,
     /// How often a segment is repeated, or a zero window probed, before the connection fails.
     pub retries: u8,
     /// Keep-alive probes for connections that have nothing to say, for all sockets that don't decide
@@ -158,7 +164,8 @@ impl Default for TcpConfig {
             rto_initial: Duration::from_secs(1),
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(60),
-            syn_retries: 6,
+            syn_retries: 7,
+            syn_ack_retries: 5,
             retries: 15,
             keepalive: None,
             time_wait: Duration::from_secs(60),

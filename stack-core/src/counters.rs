@@ -93,9 +93,9 @@ counters! {
     tcp_super_segments_sent,
     /// Resets that were sent.
     tcp_resets_sent,
-    /// SYNs dropped: too many handshakes of one listener.
+    /// SYNs dropped: too many handshakes, of one listener or of all.
     tcp_syn_queue_full,
-    /// Handshakes held up: too many connections waited to be accepted.
+    /// SYNs, and segments that would complete a handshake, dropped: too many connections waited to be accepted.
     tcp_accept_queue_full,
     /// Segments dropped: outside of the window.
     tcp_out_of_window,

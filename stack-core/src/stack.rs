@@ -15,6 +15,7 @@ use crate::neighbor::{NeighborCache, NeighborLimits};
 use crate::rate_limit::RateLimit;
 use crate::socket::Event;
 use crate::tcp::isn::Secret;
+use crate::tcp::syn_cache::SynCache;
 use crate::time::Instant;
 use crate::wire::MacAddr;
 use link::Link;
@@ -28,6 +29,7 @@ mod ingress;
 mod link;
 mod local;
 mod neighbors;
+mod passive_open;
 mod ports;
 mod segments;
 mod socket_table;
@@ -62,6 +64,8 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     link: Link<I>,
     sockets: Sockets<B>,
     fragments: Reassembly,
+    /// Connections that peers have begun to open.
+    handshakes: SynCache,
     counters: Counters,
     /// Neighbours that answered, for the stacks of other queues.
     learnt: ArrayVec<(IpAddr, MacAddr), LEARNT>,
@@ -129,6 +133,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 },
                 rng.u64(..),
             ),
+            handshakes: SynCache::new(limits.syn_cache, rng.u64(..)),
             counters: Counters::default(),
             learnt: ArrayVec::new(),
             queues: shared.0,
@@ -158,6 +163,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.link.flush()?;
         let wake_at = [
             self.sockets.next_deadline(),
+            self.handshakes.next_deadline(),
             self.link.neighbors.next_deadline(),
             self.fragments.next_deadline(),
         ];

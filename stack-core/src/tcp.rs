@@ -8,6 +8,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `handshake` | SYN-SENT, SYN-RECEIVED, and what their options agree on |
+//! | `listener`, `syn_cache` | connections that peers open, until they are accepted |
 //! | `synchronized` | ESTABLISHED to LAST-ACK: which segments count, and what they acknowledge |
 //! | `time_wait`, `reset` | the states after, and the answer to segments of no connection |
 //! | `send`, `receive`, `reassembly` | the two sequence spaces |
@@ -33,12 +34,13 @@ pub(crate) mod reset;
 pub(crate) mod rtt;
 pub(crate) mod send;
 pub(crate) mod seq;
+pub(crate) mod syn_cache;
 pub(crate) mod synchronized;
 pub(crate) mod time_wait;
 pub(crate) mod timers;
 pub(crate) mod timestamps;
 
-use crate::buffers::{BufferRequest, Buffers};
+use crate::buffers::Buffers;
 use crate::config::{Limits, TcpConfig};
 use crate::counters::Counters;
 use crate::socket::{Readiness, SocketError, SocketId};
@@ -140,18 +142,6 @@ pub(crate) struct Context<'a, B: Buffers> {
     pub(crate) counters: &'a mut Counters,
 }
 
-impl<B: Buffers> Context<'_, B> {
-    /// Buffers for the connection, which came through `listener`.
-    pub(crate) fn open_buffers(&mut self, listener: Option<SocketId>) -> Option<(B::Send, B::Receive)> {
-        self.buffers.open(BufferRequest {
-            socket: self.socket,
-            listener,
-            send_limit: self.config.send_buffer,
-            receive_limit: self.config.receive_buffer,
-        })
-    }
-}
-
 /// What a segment, a timer or a call leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -166,8 +156,8 @@ pub(crate) struct Decision {
 pub(crate) enum Next {
     /// It remains in its state.
     Stay,
-    /// The handshake is complete, of a connection that came through a listener or of our own.
-    Synchronized { listener: Option<SocketId> },
+    /// The handshake that we began is complete.
+    Synchronized,
     /// Both ends tried to open at once: from SYN-SENT to SYN-RECEIVED.
     SynReceived,
     /// To TIME-WAIT.
@@ -175,8 +165,8 @@ pub(crate) enum Next {
     /// It is over, for a reason that the user is told where there is one.
     Closed(Option<SocketError>),
     /// A new connection between the same ends may begin: this one is forgotten, and the segment looked at
-    /// once more.
-    Reopen,
+    /// once more. Its own sequence numbers ended before `snd_nxt`.
+    Reopen { snd_nxt: SeqNumber },
 }
 
 /// What the peer is told at once.

@@ -57,6 +57,7 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
         limits: Limits {
             sockets: limits.sockets,
             syn_queue: limits.syn_queue,
+            syn_cache: limits.syn_cache,
             accept_queue: limits.accept_queue,
             out_of_order_ranges: limits.out_of_order_ranges,
             neighbors: limits.neighbors,
@@ -77,6 +78,7 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             rto_min: tcp.rto_min,
             rto_max: tcp.rto_max,
             syn_retries: tcp.syn_retries,
+            syn_ack_retries: tcp.syn_ack_retries,
             retries: tcp.retries,
             keepalive: tcp.keepalive.map(|keepalive| KeepAlive {
                 idle: keepalive.idle,

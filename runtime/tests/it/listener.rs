@@ -25,18 +25,18 @@ fn connections_beyond_the_backlog_wait_until_others_are_accepted() {
     let hosts = TwoHosts::start_with(|config| config.tcp.rto_initial = Duration::from_millis(200));
     let listener = hosts.server().tcp_listen(format!("{SERVER}:80").parse().unwrap(), 2).unwrap();
     let remote = listener.local_addr().unwrap();
-    // Two wait with the client and two in the stack; the fifth finds no room.
-    let first: Vec<_> = (0..4).map(|_| hosts.client().tcp_connect(None, remote, soon()).unwrap()).collect();
-    let fifth = hosts.client().tcp_begin_connect(None, remote).unwrap();
+    // Two wait with the client and three in the stack; the sixth finds no room.
+    let first: Vec<_> = (0..5).map(|_| hosts.client().tcp_connect(None, remote, soon()).unwrap()).collect();
+    let sixth = hosts.client().tcp_begin_connect(None, remote).unwrap();
     let held_up = || hosts.server().counters(0).unwrap().get("tcp_accept_queue_full").unwrap();
     let deadline = soon().unwrap();
     while held_up() == 0 {
-        assert!(Instant::now() < deadline, "the fifth was let in");
+        assert!(Instant::now() < deadline, "the sixth was let in");
         thread::yield_now();
     }
-    let accepted: Vec<_> = (0..5).map(|_| accept(&listener)).collect();
-    fifth.wait(Readiness::WRITABLE, soon()).unwrap();
-    let mut ours: Vec<_> = first.iter().chain([&fifth]).map(Socket::local_addr).collect();
+    let accepted: Vec<_> = (0..6).map(|_| accept(&listener)).collect();
+    sixth.wait(Readiness::WRITABLE, soon()).unwrap();
+    let mut ours: Vec<_> = first.iter().chain([&sixth]).map(Socket::local_addr).collect();
     let mut theirs: Vec<_> = accepted.iter().map(Socket::peer_addr).collect();
     ours.sort();
     theirs.sort();

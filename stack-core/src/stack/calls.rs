@@ -78,9 +78,10 @@ messages!(ConnectError {
 });
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
-    /// Listens for connections to `local`; the unspecified address stands for all of ours. At most `backlog`
-    /// established connections, and no more than [`Limits::accept_queue`](crate::Limits::accept_queue), wait
-    /// to be accepted.
+    /// Listens for connections to `local`; the unspecified address stands for all of ours. As in Linux, one
+    /// established connection more than `backlog`, or than [`Limits::accept_queue`](crate::Limits::accept_queue)
+    /// if that is less, waits to be accepted. While so many do, SYNs are dropped, and so are the segments that
+    /// would complete a handshake: peers repeat both.
     ///
     /// # Errors
     /// [`BindError`]. Port 0 is [`BindError::InUse`]: a listener has to be found.
@@ -89,7 +90,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         if local.port == 0 || self.sockets.demux.listener_conflicts(local) {
             return Err(BindError::InUse);
         }
-        let backlog = backlog.clamp(1, self.limits.accept_queue);
+        let backlog = backlog.min(self.limits.accept_queue);
         let listener = Box::new(Listener::new(local, backlog));
         let id = self.sockets.table.insert(Socket::new(Kind::Listener(listener)));
         let id = id.ok_or(BindError::TableFull)?;
@@ -205,7 +206,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let tuple = connection.tuple;
         let reset = match &connection.state {
             State::Synchronized(state) => Some((state.snd.bare_seq(), Some(state.rcv.nxt))),
-            State::SynReceived(state) => Some((state.iss + 1, Some(state.irs + 1))),
+            State::SynReceived(state) => Some((state.exchange.iss + 1, Some(state.exchange.irs + 1))),
             State::SynSent(_) | State::TimeWait(_) | State::Closed(_) => None,
         };
         if let Some((seq, ack)) = reset {

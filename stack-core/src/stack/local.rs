@@ -83,10 +83,7 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
         let buffer = match &mut connection.state {
             State::Synchronized(state) if state.snd.fin == Fin::Open => &mut state.send,
             State::SynSent(state) if !state.shut_down => &mut state.buffers.0,
-            State::SynReceived(state) if !state.shut_down => match &mut state.active {
-                Some((send, _)) => send,
-                None => return Err(SendError::Stale),
-            },
+            State::SynReceived(state) if !state.shut_down => &mut state.buffers.0,
             State::Closed(_) => {
                 return Err(connection.error.map_or(SendError::Closed, SendError::Failed));
             }

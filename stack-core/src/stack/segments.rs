@@ -1,7 +1,6 @@
 //! TCP segments: in to the connection or listener that they are for, and out from the connections that have
 //! something to say. Here, and only here, a [`Decision`] is carried out.
 
-use alloc::boxed::Box;
 use core::net::IpAddr;
 
 use netlane_packet_io::{IpVersion, PacketIo, Segmentation, TxChecksum, TxOffload};
@@ -12,10 +11,9 @@ use super::link::{NotSent, Outgoing, Slot};
 use super::socket_table::Kind;
 use crate::buffers::Buffers;
 use crate::socket::{Readiness, SocketError, SocketId};
-use crate::tcp::connection::{Connection, Options, State};
-use crate::tcp::handshake::{Attempts, Offer, SynReceived};
+use crate::tcp::handshake::Offer;
 use crate::tcp::output::Plan;
-use crate::tcp::{Answer, Context, Decision, Endpoint, FourTuple, Next, Segment, SeqNumber, reset};
+use crate::tcp::{Answer, Context, Decision, Endpoint, FourTuple, Next, Segment, SeqNumber};
 use crate::wire::{Malformed, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, TcpSegment, ipv4, tcp};
 
 /// Frames that one connection may send before the others get their turn.
@@ -48,92 +46,14 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.counters.tcp_segments_received += 1;
         self.counters.tcp_super_segments_received += u64::from(segment.joined > 1);
         let Some(id) = self.sockets.connection_between(&tuple) else {
-            if self.queues > 1 && self.pass_on(incoming, &segment) {
-                return;
-            }
-            return self.open_passively(&tuple, &segment);
+            return self.receive_unconnected(incoming, &tuple, &segment);
         };
         let Some(connection) = self.sockets.table.connection_mut(id) else { return };
-        if let Some(listener) = connection.listener() {
-            return self.receive_in_handshake(id, listener, &tuple, &segment);
-        }
-        let decision = connection.on_segment(&mut context!(self, id), &segment, true);
-        if decision.next == Next::Reopen {
-            // Its user may still hold the handle, and have bytes to read.
-            self.end(id, None, Readiness::empty());
-            return self.open_passively(&tuple, &segment);
+        let decision = connection.on_segment(&mut context!(self, id), &segment);
+        if let Next::Reopen { snd_nxt } = decision.next {
+            return self.reopen(id, &tuple, &segment, snd_nxt);
         }
         self.carry_out(id, decision);
-    }
-
-    /// A segment for a connection that came through a listener and is in its handshake: to complete it, it
-    /// needs a place in the accept queue.
-    fn receive_in_handshake(
-        &mut self,
-        id: SocketId,
-        listener: SocketId,
-        tuple: &FourTuple,
-        segment: &Segment<'_>,
-    ) {
-        let Some(queue) = self.sockets.table.listener_mut(listener) else {
-            // The listener was closed meanwhile.
-            self.sockets.remove(id);
-            return self.open_passively(tuple, segment);
-        };
-        let accept_room = queue.has_room();
-        let Some(connection) = self.sockets.table.connection_mut(id) else { return };
-        let decision = connection.on_segment(&mut context!(self, id), segment, accept_room);
-        self.carry_out(id, decision);
-    }
-
-    /// A segment of no connection: a SYN for a listener opens one, others are answered with a reset
-    /// (RFC 9293 §3.10.7.1, §3.10.7.2).
-    fn open_passively(&mut self, tuple: &FourTuple, segment: &Segment<'_>) {
-        if segment.flags.contains(TcpFlags::RST) {
-            return;
-        }
-        let kind = segment.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::FIN);
-        let listener = self.sockets.demux.listener(tuple.local).filter(|_| kind == TcpFlags::SYN);
-        let Some(listener) = listener else {
-            self.counters.rx_no_socket += 1;
-            let (seq, ack) = reset::answer(segment);
-            return self.answer_with_reset(tuple, seq, ack);
-        };
-        let Some(queue) = self.sockets.table.listener_mut(listener) else { return };
-        if queue.in_handshake >= self.limits.syn_queue {
-            self.counters.tcp_syn_queue_full += 1;
-            return;
-        }
-        if !queue.has_room() {
-            self.counters.tcp_accept_queue_full += 1;
-            return;
-        }
-        let connection = Connection {
-            tuple: *tuple,
-            options: Options::new(&self.tcp),
-            error: None,
-            detached: false,
-            state: State::SynReceived(Box::new(SynReceived {
-                iss: self.secret.initial_sequence_number(tuple, self.now),
-                irs: segment.seq,
-                ours: self.offer(tuple),
-                peers: Offer::of(segment),
-                attempts: Attempts::new(&self.tcp),
-                listener: Some(listener),
-                active: None,
-                shut_down: false,
-            })),
-        };
-        let Some(id) = self.sockets.add_connection(connection) else {
-            self.counters.sockets_full += 1;
-            return;
-        };
-        self.sockets.silence(id);
-        if let Some(queue) = self.sockets.table.listener_mut(listener) {
-            queue.in_handshake += 1;
-        }
-        self.sockets.arm(id);
-        self.sockets.owe(id);
     }
 
     /// What we offer in a SYN between these ends.
@@ -155,29 +75,17 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             self.answer_with_reset(&tuple, seq, ack);
         }
         match next {
-            Next::Stay | Next::SynReceived | Next::Reopen => {}
-            Next::Synchronized { listener } => self.established(id, listener),
+            Next::Stay | Next::SynReceived | Next::Synchronized | Next::Reopen { .. } => {}
             Next::TimeWait => self.sockets.notify(id, Readiness::CLOSED),
             Next::Closed(error) => return self.end(id, error, ready),
         }
         self.sockets.settle(id, answer == Answer::Output, ready);
     }
 
-    /// A connection has completed its handshake: its listener's user, if any, is told.
-    fn established(&mut self, id: SocketId, listener: Option<SocketId>) {
-        let Some(listener) = listener else { return };
-        self.counters.tcp_passive_opens += 1;
-        if let Some(queue) = self.sockets.table.listener_mut(listener) {
-            queue.in_handshake -= 1;
-            queue.push(id);
-        }
-        self.sockets.notify(listener, Readiness::READABLE);
-    }
-
     /// A connection is over: it is forgotten, or stays until its user has been told.
-    fn end(&mut self, id: SocketId, error: Option<SocketError>, ready: Readiness) {
+    pub(super) fn end(&mut self, id: SocketId, error: Option<SocketError>, ready: Readiness) {
         let Some(connection) = self.sockets.table.connection_mut(id) else { return };
-        if connection.is_nobodys() {
+        if connection.detached {
             return self.sockets.remove(id);
         }
         connection.close(error);
@@ -188,6 +96,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     pub(super) fn run_timers(&mut self) {
+        self.run_handshake_timers();
         while let Some(id) = self.sockets.next_due(self.now) {
             let Some(connection) = self.sockets.table.connection_mut(id) else { continue };
             let decision = connection.on_timer(&mut context!(self, id));
@@ -198,6 +107,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Sends what the sockets have to say, each in its turn, until nothing is left or the device takes no
     /// more.
     pub(super) fn send_owed(&mut self) -> Result<(), Stalled> {
+        self.send_syn_acks()?;
         for _ in 0..self.sockets.owing() {
             let Some(id) = self.sockets.next_owing() else { break };
             let outcome = match self.sockets.table.get_mut(id).map(|socket| &socket.kind) {
@@ -275,7 +185,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     /// Resets the sender of a segment, within the bounds of what strangers can make us send.
-    fn answer_with_reset(&mut self, tuple: &FourTuple, seq: SeqNumber, ack: Option<SeqNumber>) {
+    pub(super) fn answer_with_reset(&mut self, tuple: &FourTuple, seq: SeqNumber, ack: Option<SeqNumber>) {
         if self.errors.allow(self.now) {
             self.send_reset(tuple, seq, ack);
         } else {
@@ -285,35 +195,39 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     /// Sends a reset between these ends.
     pub(super) fn send_reset(&mut self, tuple: &FourTuple, seq: SeqNumber, ack: Option<SeqNumber>) {
-        let (IpAddr::V4(source), IpAddr::V4(destination)) = (tuple.local.address, tuple.remote.address)
-        else {
-            return;
-        };
-        let flags = if ack.is_some() { TcpFlags::RST | TcpFlags::ACK } else { TcpFlags::RST };
         let header = TcpHeader {
             src_port: tuple.local.port,
             dst_port: tuple.remote.port,
             seq: seq.0,
             ack: ack.map_or(0, |ack| ack.0),
-            flags,
+            flags: if ack.is_some() { TcpFlags::RST | TcpFlags::ACK } else { TcpFlags::RST },
             window: 0,
             urgent: 0,
         };
-        let packet = Outgoing {
-            source: Some(source),
-            destination,
-            protocol: Protocol::TCP,
-            len: tcp::HEADER_LEN,
-            segmented: false,
-        };
-        let sent = self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
-            header.emit(&TcpOptions::default(), slot.bytes);
-            finish(slot, tcp::HEADER_LEN, 0, false)
-        });
-        match sent {
+        match self.send_lone(tuple, &header, &TcpOptions::default()) {
             Ok(()) => self.counters.tcp_resets_sent += 1,
             Err(_) => self.counters.tx_suppressed += 1,
         }
+    }
+
+    /// Sends a segment without payload that no connection plans.
+    pub(super) fn send_lone(
+        &mut self,
+        tuple: &FourTuple,
+        header: &TcpHeader,
+        options: &TcpOptions,
+    ) -> Result<(), NotSent> {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (tuple.local.address, tuple.remote.address)
+        else {
+            return Err(NotSent::NoRoute);
+        };
+        let len = tcp::HEADER_LEN + options.len();
+        let packet =
+            Outgoing { source: Some(source), destination, protocol: Protocol::TCP, len, segmented: false };
+        self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
+            let header_len = header.emit(options, slot.bytes);
+            finish(slot, header_len, 0, false)
+        })
     }
 }
 

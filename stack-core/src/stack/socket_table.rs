@@ -187,9 +187,6 @@ impl<B: Buffers> Sockets<B> {
         let buffers = match socket.kind {
             Kind::Connection(connection) => {
                 self.demux.remove_connection(&connection.tuple, id);
-                if let Some(listener) = connection.listener().and_then(|id| self.table.listener_mut(id)) {
-                    listener.in_handshake -= 1;
-                }
                 connection.state.into_buffers()
             }
             Kind::Listener(listener) => {

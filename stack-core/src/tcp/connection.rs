@@ -9,7 +9,7 @@ use super::timers::Timers;
 use super::{Context, Decision, FourTuple, Next, Segment};
 use crate::buffers::Buffers;
 use crate::config::{KeepAlive, TcpConfig};
-use crate::socket::{SocketError, SocketId};
+use crate::socket::SocketError;
 use crate::time::Instant;
 use crate::wire::TcpFlags;
 
@@ -99,7 +99,7 @@ impl<B: Buffers> State<B> {
     pub(crate) fn buffers(&mut self) -> Option<(&mut B::Send, &mut B::Receive)> {
         match self {
             Self::SynSent(state) => Some((&mut state.buffers.0, &mut state.buffers.1)),
-            Self::SynReceived(state) => state.active.as_mut().map(|(send, receive)| (send, receive)),
+            Self::SynReceived(state) => Some((&mut state.buffers.0, &mut state.buffers.1)),
             Self::Synchronized(state) => Some((&mut state.send, &mut state.receive)),
             Self::TimeWait(state) => state.buffers.as_mut().map(|(send, receive)| (send, receive)),
             Self::Closed(state) => state.buffers.as_mut().map(|(send, receive)| (send, receive)),
@@ -119,7 +119,7 @@ impl<B: Buffers> State<B> {
     pub(crate) fn into_buffers(self) -> Option<(B::Send, B::Receive)> {
         match self {
             Self::SynSent(state) => Some(state.buffers),
-            Self::SynReceived(state) => state.active,
+            Self::SynReceived(state) => Some(state.buffers),
             Self::Synchronized(state) => Some((state.send, state.receive)),
             Self::TimeWait(state) => state.buffers,
             Self::Closed(state) => state.buffers,
@@ -140,26 +140,20 @@ impl<B: Buffers> State<B> {
 }
 
 impl<B: Buffers> Connection<B> {
-    /// What a segment that arrived for this connection leads to. `accept_room` says whether a connection that
-    /// came through a listener may complete its handshake.
+    /// What a segment that arrived for this connection leads to.
     #[inline]
-    pub(crate) fn on_segment(
-        &mut self,
-        cx: &mut Context<'_, B>,
-        segment: &Segment<'_>,
-        accept_room: bool,
-    ) -> Decision {
+    pub(crate) fn on_segment(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Decision {
         let decision = match &mut self.state {
             State::Synchronized(state) => state.on_segment(cx, segment),
             State::SynSent(state) => state.on_segment(segment),
-            State::SynReceived(state) => state.on_segment(cx, segment, accept_room),
+            State::SynReceived(state) => state.on_segment(cx, segment),
             State::TimeWait(state) => state.on_segment(cx, segment),
             State::Closed(_) if segment.flags.contains(TcpFlags::RST) => Decision::IGNORE,
             State::Closed(_) => Decision::reset(segment),
         };
         match decision.next {
-            Next::Stay | Next::Closed(_) | Next::Reopen => decision,
-            Next::Synchronized { .. } => self.establish(cx, segment, decision),
+            Next::Stay | Next::Closed(_) | Next::Reopen { .. } => decision,
+            Next::Synchronized => self.establish(cx, segment, decision),
             Next::SynReceived | Next::TimeWait => {
                 self.state = match core::mem::replace(&mut self.state, State::vacant()) {
                     State::SynSent(state) => State::SynReceived(Box::new(state.into_syn_received(segment))),
@@ -175,14 +169,7 @@ impl<B: Buffers> Connection<B> {
     fn establish(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>, decision: Decision) -> Decision {
         let mut synchronized = match core::mem::replace(&mut self.state, State::vacant()) {
             State::SynSent(state) => state.into_synchronized(cx, segment),
-            State::SynReceived(mut state) => {
-                let Some(buffers) = state.active.take().or_else(|| cx.open_buffers(state.listener)) else {
-                    cx.counters.buffers_full += 1;
-                    self.state = State::SynReceived(state);
-                    return Decision { next: Next::Closed(None), ..Decision::reset(segment) };
-                };
-                state.into_synchronized(cx, segment, buffers)
-            }
+            State::SynReceived(state) => state.into_synchronized(cx, segment),
             other => {
                 self.state = other;
                 return Decision::IGNORE;
@@ -208,19 +195,6 @@ impl<B: Buffers> Connection<B> {
             State::SynReceived(state) => state.attempts.on_timer(cx.now, cx.config),
             State::TimeWait(state) => state.on_timer(cx.now),
             State::Closed(_) => Decision::IGNORE,
-        }
-    }
-
-    /// Whether no user has, or will get, a handle: when such a connection is over, it is forgotten.
-    pub(crate) fn is_nobodys(&self) -> bool {
-        self.detached || self.listener().is_some()
-    }
-
-    /// The listener that a connection in its handshake came through.
-    pub(crate) fn listener(&self) -> Option<SocketId> {
-        match &self.state {
-            State::SynReceived(state) => state.listener,
-            _ => None,
         }
     }
 

@@ -5,7 +5,7 @@ use super::congestion::{Congestion, initial_window};
 use super::receive::ReceiveSpace;
 use super::recovery::Recovery;
 use super::rtt::RttEstimator;
-use super::send::{Fin, SendSpace};
+use super::send::SendSpace;
 use super::seq::{SeqNumber, WindowScale};
 use super::synchronized::{Phase, Synchronized};
 use super::timers::Timers;
@@ -13,7 +13,8 @@ use super::timestamps::{self, Timestamps};
 use super::{Answer, Context, Decision, Next, Segment};
 use crate::buffers::Buffers;
 use crate::config::TcpConfig;
-use crate::socket::{Readiness, SocketError, SocketId};
+use crate::counters::Counters;
+use crate::socket::{Readiness, SocketError};
 use crate::time::Instant;
 use crate::wire::{self, TcpFlags, TcpOptions};
 
@@ -32,19 +33,37 @@ pub(crate) struct SynSent<B: Buffers> {
     pub(crate) shut_down: bool,
 }
 
-/// A SYN has come, and ours is not acknowledged yet.
+/// Both ends' SYNs have crossed, and ours is not acknowledged yet (a simultaneous open). A handshake that a peer
+/// begins with a listener of ours is a record of the [`SynCache`](super::syn_cache::SynCache) instead.
 pub(crate) struct SynReceived<B: Buffers> {
+    pub(crate) exchange: Exchange,
+    pub(crate) attempts: Attempts,
+    pub(crate) buffers: (B::Send, B::Receive),
+    pub(crate) shut_down: bool,
+}
+
+/// What both ends have said in their SYNs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exchange {
     pub(crate) iss: SeqNumber,
     pub(crate) irs: SeqNumber,
     pub(crate) ours: Offer,
     pub(crate) peers: Offer,
-    pub(crate) attempts: Attempts,
-    /// Where the connection goes once it is established; `None` where we asked for it ourselves.
-    pub(crate) listener: Option<SocketId>,
-    /// The buffers of a connection that we asked for ourselves. One that comes through a listener gets them
-    /// when its handshake is complete.
-    pub(crate) active: Option<(B::Send, B::Receive)>,
-    pub(crate) shut_down: bool,
+}
+
+/// What a segment means to a handshake in SYN-RECEIVED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    Drop,
+    /// Our SYN-ACK is to be sent once more.
+    Repeat,
+    /// The segment is to be answered with a reset.
+    Reset,
+    /// The peer has reset the connection.
+    Refused,
+    /// Our SYN is acknowledged.
+    Acknowledged,
 }
 
 /// What one end offers in its SYN.
@@ -61,6 +80,11 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
+    /// No option at all.
+    #[cfg(test)]
+    pub(crate) const NOTHING: Self =
+        Self { mss: DEFAULT_MSS, scale: None, sack: false, timestamps: None, window: 0 };
+
     /// What we offer, with `mss` for segments to us and `room` bytes of receive buffer.
     pub(crate) fn ours(config: &TcpConfig, mss: u16, room: usize, timestamp_offset: u32) -> Self {
         Self {
@@ -177,7 +201,7 @@ impl<B: Buffers> SynSent<B> {
             return Decision::IGNORE;
         }
         if acks_our_syn {
-            let next = Next::Synchronized { listener: None };
+            let next = Next::Synchronized;
             return Decision { next, answer: Answer::Output, ready: Readiness::WRITABLE };
         }
         Decision { next: Next::SynReceived, ..Decision::OUTPUT }
@@ -186,146 +210,123 @@ impl<B: Buffers> SynSent<B> {
     /// The peer's SYN came without an acknowledgement of ours: a simultaneous open (RFC 9293 §3.5, figure 7).
     pub(crate) fn into_syn_received(self, syn: &Segment<'_>) -> SynReceived<B> {
         SynReceived {
-            iss: self.iss,
-            irs: syn.seq,
-            ours: self.ours,
-            peers: Offer::of(syn),
+            exchange: Exchange { iss: self.iss, irs: syn.seq, ours: self.ours, peers: Offer::of(syn) },
             attempts: Attempts { due: true, ..self.attempts },
-            listener: None,
-            active: Some(self.buffers),
+            buffers: self.buffers,
             shut_down: self.shut_down,
         }
     }
 
     /// The peer's SYN-ACK came.
     pub(crate) fn into_synchronized(self, cx: &Context<'_, B>, syn_ack: &Segment<'_>) -> Synchronized<B> {
-        let mut state = agree(Agreement {
-            iss: self.iss,
-            irs: syn_ack.seq,
-            ours: self.ours,
-            peers: Offer::of(syn_ack),
-            // The window of a SYN-ACK is not scaled.
-            window: u32::from(syn_ack.window),
-            rtt: self.attempts.finish(cx.now, cx.config),
-            buffers: self.buffers,
-            shut_down: self.shut_down,
-            cx,
-        });
+        let exchange =
+            Exchange { iss: self.iss, irs: syn_ack.seq, ours: self.ours, peers: Offer::of(syn_ack) };
+        let rtt = self.attempts.finish(cx.now, cx.config);
+        let mut state = exchange.into_synchronized(cx, syn_ack, rtt, self.buffers);
+        if self.shut_down {
+            state.shut_down();
+        }
         state.rcv.ack_now();
         state
     }
 }
 
 impl<B: Buffers> SynReceived<B> {
+    pub(crate) fn on_segment(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Decision {
+        match self.exchange.judge(segment, cx.counters) {
+            Verdict::Drop => Decision::IGNORE,
+            Verdict::Repeat => {
+                self.attempts.due = true;
+                Decision::OUTPUT
+            }
+            Verdict::Reset => Decision::reset(segment),
+            Verdict::Refused => Decision::closed(Some(SocketError::Refused)),
+            Verdict::Acknowledged => {
+                Decision { next: Next::Synchronized, answer: Answer::Output, ready: Readiness::WRITABLE }
+            }
+        }
+    }
+
+    /// The peer has acknowledged our SYN with `ack`.
+    pub(crate) fn into_synchronized(self, cx: &Context<'_, B>, ack: &Segment<'_>) -> Synchronized<B> {
+        let rtt = self.attempts.finish(cx.now, cx.config);
+        let mut state = self.exchange.into_synchronized(cx, ack, rtt, self.buffers);
+        if self.shut_down {
+            state.shut_down();
+        }
+        state
+    }
+}
+
+impl Exchange {
     /// RFC 9293 §3.10.7.4, for SYN-RECEIVED.
-    pub(crate) fn on_segment(
-        &mut self,
-        cx: &mut Context<'_, B>,
-        segment: &Segment<'_>,
-        accept_room: bool,
-    ) -> Decision {
+    pub(crate) fn judge(&self, segment: &Segment<'_>, counters: &mut Counters) -> Verdict {
         let flags = segment.flags;
         let expected = self.irs + 1;
         if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::RST) {
             // The peer's SYN once more, or the SYN-ACK of a simultaneous open: ours may have been lost.
             if segment.seq != self.irs {
-                return self.challenge(cx);
+                return challenge(counters);
             }
             if !flags.contains(TcpFlags::ACK) {
-                self.attempts.due = true;
-                return Decision::OUTPUT;
+                return Verdict::Repeat;
             }
         } else if !segment.seq.within(expected, u32::from(self.ours.window).max(1)) {
-            cx.counters.tcp_out_of_window += 1;
-            return if flags.contains(TcpFlags::RST) { Decision::IGNORE } else { self.challenge(cx) };
+            counters.tcp_out_of_window += 1;
+            return if flags.contains(TcpFlags::RST) { Verdict::Drop } else { challenge(counters) };
         }
         if flags.contains(TcpFlags::RST) {
             // RFC 5961 §3.2: only the exact sequence number resets.
-            return if segment.seq == expected { self.refused() } else { self.challenge(cx) };
+            return if segment.seq == expected { Verdict::Refused } else { challenge(counters) };
         }
         if !flags.contains(TcpFlags::ACK) {
-            return Decision::IGNORE;
+            counters.tcp_without_ack += 1;
+            return Verdict::Drop;
         }
-        if segment.ack != self.iss + 1 {
-            return Decision::reset(segment);
-        }
-        if !accept_room {
-            // The peer believes that it is connected; its next segment asks again.
-            cx.counters.tcp_accept_queue_full += 1;
-            return Decision::IGNORE;
-        }
-        let next = Next::Synchronized { listener: self.listener };
-        Decision { next, answer: Answer::Output, ready: Readiness::WRITABLE }
+        if segment.ack == self.iss + 1 { Verdict::Acknowledged } else { Verdict::Reset }
     }
 
-    fn refused(&self) -> Decision {
-        Decision::closed(self.listener.is_none().then_some(SocketError::Refused))
-    }
-
-    /// RFC 5961 §7: an acknowledgement that a true peer answers, and an attacker does not see. Here our
-    /// SYN-ACK is one.
-    fn challenge(&mut self, cx: &mut Context<'_, B>) -> Decision {
-        cx.counters.tcp_challenge_acks += 1;
-        self.attempts.due = true;
-        Decision::OUTPUT
-    }
-
-    /// The peer has acknowledged our SYN with `ack`; the connection's bytes go to `buffers`.
-    pub(crate) fn into_synchronized(
+    /// The connection after the peer has acknowledged our SYN with `ack`; its bytes go to `buffers`.
+    pub(crate) fn into_synchronized<B: Buffers>(
         self,
         cx: &Context<'_, B>,
         ack: &Segment<'_>,
+        rtt: RttEstimator,
         buffers: (B::Send, B::Receive),
     ) -> Synchronized<B> {
-        let scale = if self.ours.scale.is_some() {
-            self.peers.scale.unwrap_or_default()
-        } else {
-            WindowScale::default()
-        };
-        let window =
-            if ack.flags.contains(TcpFlags::SYN) { u32::from(ack.window) } else { scale.bytes(ack.window) };
-        agree(Agreement {
-            iss: self.iss,
-            irs: self.irs,
-            ours: self.ours,
-            peers: self.peers,
-            window,
-            rtt: self.attempts.finish(cx.now, cx.config),
-            buffers,
-            shut_down: self.shut_down,
-            cx,
-        })
+        let scale = self.ours.scale.and(self.peers.scale).unwrap_or_default();
+        // The window of a SYN is not scaled.
+        let is_syn = ack.flags.contains(TcpFlags::SYN);
+        let window = if is_syn { u32::from(ack.window) } else { scale.bytes(ack.window) };
+        agree(self, window, rtt, buffers, cx)
     }
 }
 
-/// All that a completed handshake hands over to the synchronised state.
-struct Agreement<'a, 'c, B: Buffers> {
-    iss: SeqNumber,
-    irs: SeqNumber,
-    ours: Offer,
-    peers: Offer,
+/// RFC 5961 §7: an acknowledgement that a true peer answers, and an attacker does not see. Here our SYN-ACK is
+/// one.
+fn challenge(counters: &mut Counters) -> Verdict {
+    counters.tcp_challenge_acks += 1;
+    Verdict::Repeat
+}
+
+fn agree<B: Buffers>(
+    exchange: Exchange,
     window: u32,
     rtt: RttEstimator,
     buffers: (B::Send, B::Receive),
-    shut_down: bool,
-    cx: &'a Context<'c, B>,
-}
-
-fn agree<B: Buffers>(agreement: Agreement<'_, '_, B>) -> Synchronized<B> {
-    let Agreement { iss, irs, ours, peers, window, rtt, buffers, shut_down, cx } = agreement;
+    cx: &Context<'_, B>,
+) -> Synchronized<B> {
+    let Exchange { iss, irs, ours, peers } = exchange;
     // RFC 7323 §2.2, §3.2: both ends must have offered, or neither uses it.
     let (our_scale, peer_scale) = ours.scale.zip(peers.scale).unwrap_or_default();
     let timestamps =
         ours.timestamps.zip(peers.timestamps).map(|(offset, recent)| Timestamps::new(recent, offset, cx.now));
     // RFC 9293 §3.7.1: the peer's MSS counts no options, those of every segment come off it.
     let mss = peers.mss.min(ours.mss).max(MIN_MSS) - timestamps.map_or(0, |_| TIMESTAMPS_LEN);
-    let mut snd = SendSpace::new(iss, window, irs, peer_scale, mss, cx.now);
-    if shut_down {
-        snd.fin = Fin::Queued;
-    }
+    let snd = SendSpace::new(iss, window, irs, peer_scale, mss, cx.now);
     let (send, receive) = buffers;
     Synchronized {
-        phase: if shut_down { Phase::FinWait1 } else { Phase::Established },
+        phase: Phase::Established,
         detached: false,
         snd,
         rcv: ReceiveSpace::new(irs, u32::from(ours.window), our_scale, ours.sack && peers.sack),

@@ -5,13 +5,13 @@ use alloc::collections::VecDeque;
 use super::Endpoint;
 use crate::socket::SocketId;
 
-/// A socket in LISTEN.
+/// A socket in LISTEN. Its connections pass through two queues: that of the handshakes, which the
+/// [`SynCache`](super::syn_cache::SynCache) holds, and that of the established ones, until they are accepted.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) local: Endpoint,
-    /// How many connections may wait to be accepted.
     backlog: usize,
-    /// Connections in SYN-RECEIVED.
+    /// How many connections are in their handshake.
     pub(crate) in_handshake: usize,
     established: VecDeque<SocketId>,
 }
@@ -21,15 +21,18 @@ impl Listener {
         Self { local, backlog, in_handshake: 0, established: VecDeque::new() }
     }
 
-    /// Whether another established connection may wait.
+    /// Whether another established connection may wait. One more than the backlog may, as in Linux: with a
+    /// backlog of 0 there is still room for one.
     pub(crate) fn has_room(&self) -> bool {
-        self.established.len() < self.backlog
+        self.established.len() <= self.backlog
     }
 
+    /// An established connection waits to be accepted.
     pub(crate) fn push(&mut self, connection: SocketId) {
         self.established.push_back(connection);
     }
 
+    /// The connection that has waited longest is accepted.
     pub(crate) fn pop(&mut self) -> Option<SocketId> {
         self.established.pop_front()
     }

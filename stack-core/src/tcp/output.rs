@@ -3,7 +3,7 @@
 use super::Context;
 use super::congestion::{CongestionControl, Idle, initial_window};
 use super::connection::{Connection, State};
-use super::handshake::{SynReceived, SynSent};
+use super::handshake::{Exchange, SynReceived, SynSent};
 use super::receive::AckDue;
 use super::send::Fin;
 use super::seq::SeqNumber;
@@ -91,10 +91,11 @@ impl<B: Buffers> SynSent<B> {
 
 impl<B: Buffers> SynReceived<B> {
     fn plan(&self, cx: &Context<'_, B>) -> Option<Plan> {
+        let Exchange { iss, irs, ours, peers } = &self.exchange;
         self.attempts.due.then(|| Plan {
             flags: TcpFlags::SYN | TcpFlags::ACK,
-            options: self.ours.options(Some(&self.peers), cx.now),
-            ..Plan::bare(self.iss, self.irs + 1, self.ours.window)
+            options: ours.options(Some(peers), cx.now),
+            ..Plan::bare(*iss, *irs + 1, ours.window)
         })
     }
 }

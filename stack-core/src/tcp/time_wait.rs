@@ -28,7 +28,9 @@ impl<B: Buffers> TimeWait<B> {
             return Decision::IGNORE;
         }
         if segment.flags.contains(TcpFlags::SYN) && self.may_reopen(segment) {
-            return Decision { next: Next::Reopen, ..Decision::IGNORE };
+            // Where nobody takes it, it is acknowledged like any other segment.
+            self.ack_due = true;
+            return Decision { next: Next::Reopen { snd_nxt: self.snd_nxt }, ..Decision::IGNORE };
         }
         // RFC 9293 §3.10.7.4: the peer's FIN once more restarts the time.
         if segment.flags.contains(TcpFlags::FIN) && segment.seq + segment.len() == self.rcv_nxt {

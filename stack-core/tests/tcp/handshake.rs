@@ -253,81 +253,14 @@ fn syn_is_repeated_with_doubling_pauses_until_the_attempt_times_out() {
 }
 
 #[test]
-fn syn_ack_is_repeated_and_forgotten_without_an_answer() {
-    let mut script = Script::builder().stack(|config| config.tcp.syn_retries = 2).start();
-    let listener = script.listen();
-    script.inject(syn().mss(1_460));
-    script.expect(syn_ack().mss(1_460));
-    script.expect_after(Duration::from_secs(1), syn_ack().mss(1_460));
-    script.expect_after(Duration::from_secs(2), syn_ack().mss(1_460));
-    script.expect_silence(Duration::from_secs(5));
-    script.inject(ack(1));
-    script.expect(rst(1));
-    assert_eq!(script.stack().tcp_accept(listener), Ok(None));
-}
-
-#[test]
-fn repeated_syn_is_answered_at_once() {
+fn attempt_to_connect_takes_three_minutes_at_least() {
     let mut script = Script::new();
-    script.listen();
-    script.inject(syn().mss(1_460));
-    script.expect(syn_ack().mss(1_460));
-    script.run_for(MS(100));
-    script.inject(syn().mss(1_460));
-    script.expect(syn_ack().mss(1_460));
-}
-
-#[test]
-fn syn_queue_is_limited() {
-    let mut script = Script::builder().stack(|config| config.limits.syn_queue = 2).start();
-    script.listen();
-    for port in [1_001, 1_002] {
-        script.inject(syn().port(port));
-        script.expect(syn_ack().port(port));
-    }
-    script.inject(syn().port(1_003));
-    script.expect_nothing();
-    assert_eq!(script.stack().counters().tcp_syn_queue_full, 1);
-    // One that completes its handshake makes room for another.
-    script.inject(ack(1).port(1_001));
-    script.inject(syn().port(1_003));
-    script.expect(syn_ack().port(1_003));
-}
-
-#[test]
-fn handshake_waits_while_the_accept_queue_is_full() {
-    let mut script = Script::new();
-    let listener = script.stack().tcp_listen(Script::STACK, 1).unwrap();
-    for port in [1_001, 1_002] {
-        script.inject(syn().port(port));
-        script.expect(syn_ack().port(port));
-    }
-    script.inject(ack(1).port(1_001));
-    script.inject(ack(1).port(1_002));
-    assert_eq!(script.stack().counters().tcp_accept_queue_full, 1);
-    script.inject(syn().port(1_003));
-    script.expect_nothing();
-    assert_eq!(script.stack().counters().tcp_accept_queue_full, 2);
-    // The second one's SYN-ACK is repeated, and its answer finds room once the first was accepted.
-    assert!(script.stack().tcp_accept(listener).unwrap().is_some());
-    script.expect_after(Duration::from_secs(1), syn_ack().port(1_002));
-    script.inject(ack(1).port(1_002));
-    assert!(script.stack().tcp_accept(listener).unwrap().is_some());
-}
-
-#[test]
-fn no_backlog_is_larger_than_the_configuration_allows() {
-    let mut script = Script::builder().stack(|config| config.limits.accept_queue = 2).start();
-    script.stack().tcp_listen(Script::STACK, 100).unwrap();
-    for port in 1_001..=1_003 {
-        script.inject(syn().port(port));
-        script.expect(syn_ack().port(port));
-    }
-    for port in 1_001..=1_003 {
-        script.inject(ack(1).port(port));
-    }
-    assert_eq!(script.stack().counters().tcp_passive_opens, 2);
-    assert_eq!(script.stack().counters().tcp_accept_queue_full, 1);
+    let socket = script.connect();
+    // RFC 9293 §3.8.3, MUST-23.
+    script.run_for(Duration::from_secs(180));
+    assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::SynSent));
+    script.run_for(Duration::from_secs(60));
+    assert_eq!(script.stack().take_error(socket), Ok(Some(SocketError::TimedOut)));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod closing;
 mod flow_control;
 mod goodput;
 mod handshake;
+mod listening;
 mod retransmission;
 mod selective_acks;
 mod transfer;

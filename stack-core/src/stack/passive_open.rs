@@ -1,0 +1,207 @@
+//! Connections that peers open: from a SYN for a listener to a place in its accept queue.
+
+use netlane_packet_io::PacketIo;
+
+use super::Stack;
+use super::ingress::Incoming;
+use super::link::NotSent;
+use super::segments::{Stalled, context};
+use crate::buffers::Buffers;
+use crate::socket::{Readiness, SocketId};
+use crate::tcp::connection::{Connection, Options, State};
+use crate::tcp::handshake::{Exchange, Offer, Verdict};
+use crate::tcp::syn_cache::Handshake;
+use crate::tcp::{Context, Decision, FourTuple, Segment, SeqNumber, reset};
+use crate::wire::{TcpFlags, TcpHeader};
+
+impl<I: PacketIo, B: Buffers> Stack<I, B> {
+    /// A segment of no connection: it may belong to a handshake, or begin one. Others are answered with a reset
+    /// (RFC 9293 §3.10.7.1, §3.10.7.2).
+    pub(super) fn receive_unconnected(
+        &mut self,
+        incoming: &Incoming<'_>,
+        tuple: &FourTuple,
+        segment: &Segment<'_>,
+    ) {
+        if let Some(index) = self.handshakes.find(tuple)
+            && self.receive_in_handshake(index, segment)
+        {
+            return;
+        }
+        if self.queues > 1 && self.pass_on(incoming, segment) {
+            return;
+        }
+        if segment.flags.contains(TcpFlags::RST) {
+            return;
+        }
+        if let Some(listener) = self.listener_for(tuple, segment) {
+            let iss = self.secret.initial_sequence_number(tuple, self.now);
+            return self.begin_handshake(listener, tuple, segment, iss);
+        }
+        self.counters.rx_no_socket += 1;
+        let (seq, ack) = reset::answer(segment);
+        self.answer_with_reset(tuple, seq, ack);
+    }
+
+    /// A SYN that is younger than the connection `id` in TIME-WAIT, which had sent all before `snd_nxt`. Where
+    /// nobody takes it, the old connection goes on.
+    pub(super) fn reopen(&mut self, id: SocketId, tuple: &FourTuple, syn: &Segment<'_>, snd_nxt: SeqNumber) {
+        let Some(listener) = self.listener_for(tuple, syn) else {
+            return self.carry_out(id, Decision::OUTPUT);
+        };
+        // Its user may still hold the handle, and have bytes to read.
+        self.end(id, None, Readiness::empty());
+        // RFC 9293 §3.6.1: the new sequence numbers lie above those of the old connection.
+        let iss = self.secret.initial_sequence_number(tuple, self.now);
+        let iss = if iss.after(snd_nxt) { iss } else { snd_nxt + REOPENING_DISTANCE };
+        self.begin_handshake(listener, tuple, syn, iss);
+    }
+
+    /// The listener that a segment opens a connection with, if it is a SYN for one.
+    fn listener_for(&self, tuple: &FourTuple, segment: &Segment<'_>) -> Option<SocketId> {
+        let kind = segment.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::FIN);
+        (kind == TcpFlags::SYN).then(|| self.sockets.demux.listener(tuple.local)).flatten()
+    }
+
+    /// Takes a SYN for a listener into the SYN cache, if there is room for the connection that it asks for.
+    fn begin_handshake(&mut self, listener: SocketId, tuple: &FourTuple, syn: &Segment<'_>, iss: SeqNumber) {
+        let no_socket = self.sockets.table.vacancy().is_none();
+        let Some(queue) = self.sockets.table.listener_mut(listener) else { return };
+        if !queue.has_room() {
+            self.counters.tcp_accept_queue_full += 1;
+        } else if no_socket {
+            self.counters.sockets_full += 1;
+        } else if queue.in_handshake >= self.limits.syn_queue || self.handshakes.is_full() {
+            self.counters.tcp_syn_queue_full += 1;
+        } else {
+            let handshake = Handshake::new(*tuple, listener, iss, syn.seq, Offer::of(syn));
+            queue.in_handshake += usize::from(self.handshakes.insert(handshake, self.now, &self.tcp));
+        }
+    }
+
+    /// A segment of a handshake. Returns whether the handshake was still somebody's.
+    fn receive_in_handshake(&mut self, index: u32, segment: &Segment<'_>) -> bool {
+        let Some(&handshake) = self.handshakes.get(index) else { return false };
+        if self.sockets.table.listener_mut(handshake.listener).is_none() {
+            // The listener was closed meanwhile.
+            self.handshakes.remove(index);
+            return false;
+        }
+        let exchange = handshake.exchange(self.offer(&handshake.tuple));
+        match exchange.judge(segment, &mut self.counters) {
+            Verdict::Drop => {}
+            Verdict::Repeat => self.handshakes.owe(index),
+            Verdict::Reset => {
+                let (seq, ack) = reset::answer(segment);
+                self.answer_with_reset(&handshake.tuple, seq, ack);
+            }
+            Verdict::Refused => self.forget_handshake(index),
+            Verdict::Acknowledged => self.complete_handshake(index, &handshake, exchange, segment),
+        }
+        true
+    }
+
+    /// The peer has acknowledged our SYN: the connection joins its listener's accept queue. Where there is no
+    /// room for it, the segment is dropped. The peer believes that it is connected; our SYN-ACK and its data
+    /// are repeated until there is room, and nobody is reset.
+    fn complete_handshake(
+        &mut self,
+        index: u32,
+        handshake: &Handshake,
+        exchange: Exchange,
+        segment: &Segment<'_>,
+    ) {
+        let &Handshake { tuple, listener, .. } = handshake;
+        if !self.sockets.table.listener_mut(listener).is_some_and(|queue| queue.has_room()) {
+            self.counters.tcp_accept_queue_full += 1;
+            return;
+        }
+        let Some(id) = self.sockets.table.vacancy() else {
+            self.counters.sockets_full += 1;
+            return;
+        };
+        let Some(buffers) = self.sockets.open_buffers(id, Some(listener), &self.tcp) else {
+            self.counters.buffers_full += 1;
+            return;
+        };
+        self.forget_handshake(index);
+        let options = Options::new(&self.tcp);
+        let rtt = handshake.measure(self.now, &self.tcp);
+        let mut state = exchange.into_synchronized(&context!(self, id), segment, rtt, buffers);
+        state.watch(options.keepalive.as_deref(), self.now);
+        let state = State::Synchronized(state);
+        let connection = Connection { tuple, options, error: None, detached: false, state };
+        let Some(id) = self.sockets.add_connection(connection) else { return };
+        self.sockets.silence(id);
+        self.counters.tcp_passive_opens += 1;
+        if let Some(queue) = self.sockets.table.listener_mut(listener) {
+            queue.push(id);
+        }
+        self.sockets.notify(listener, Readiness::READABLE);
+        self.take_rest(id, segment);
+    }
+
+    /// A connection that a segment has established looks at what else is in it.
+    fn take_rest(&mut self, id: SocketId, segment: &Segment<'_>) {
+        let Some(connection) = self.sockets.table.connection_mut(id) else { return };
+        let decision = if segment.flags.contains(TcpFlags::SYN) {
+            Decision::IGNORE
+        } else {
+            connection.on_segment(&mut context!(self, id), segment)
+        };
+        self.carry_out(id, Decision { ready: decision.ready | Readiness::WRITABLE, ..decision });
+    }
+
+    fn forget_handshake(&mut self, index: u32) {
+        let Some(handshake) = self.handshakes.remove(index) else { return };
+        if let Some(queue) = self.sockets.table.listener_mut(handshake.listener) {
+            queue.in_handshake -= 1;
+        }
+    }
+
+    /// Repeats the SYN-ACKs that were not answered in time, or gives the handshake up.
+    pub(super) fn run_handshake_timers(&mut self) {
+        while let Some(index) = self.handshakes.run_timers(self.now, &self.tcp) {
+            self.forget_handshake(index);
+        }
+    }
+
+    /// Sends the SYN-ACKs that are due, until the device takes no more.
+    pub(super) fn send_syn_acks(&mut self) -> Result<(), Stalled> {
+        while let Some(index) = self.handshakes.next_owing() {
+            let Some(&handshake) = self.handshakes.get(index) else { continue };
+            if self.sockets.table.listener_mut(handshake.listener).is_none() {
+                self.handshakes.remove(index);
+                continue;
+            }
+            let exchange = handshake.exchange(self.offer(&handshake.tuple));
+            if self.send_syn_ack(&handshake.tuple, &exchange) == Err(NotSent::Busy) {
+                return Err(Stalled);
+            }
+            // What cannot be sent is lost on its way: the timer repeats it or gives up.
+            self.handshakes.sent(self.now);
+        }
+        Ok(())
+    }
+
+    fn send_syn_ack(&mut self, tuple: &FourTuple, exchange: &Exchange) -> Result<(), NotSent> {
+        let Exchange { iss, irs, ours, peers } = exchange;
+        let header = TcpHeader {
+            src_port: tuple.local.port,
+            dst_port: tuple.remote.port,
+            seq: iss.0,
+            ack: (*irs + 1).0,
+            flags: TcpFlags::SYN | TcpFlags::ACK,
+            window: ours.window,
+            urgent: 0,
+        };
+        let options = ours.options(Some(peers), self.now);
+        self.send_lone(tuple, &header, &options)?;
+        self.counters.tcp_segments_sent += 1;
+        Ok(())
+    }
+}
+
+/// How far above the old connection's sequence numbers a new one between the same ends begins: further than any
+/// segment of a handshake or a keep-alive lies.
+const REOPENING_DISTANCE: u32 = 1 << 16;

@@ -1,0 +1,153 @@
+//! Listeners: handshakes that peers begin, and the queues that they pass through.
+
+use std::time::Duration;
+
+use netlane_core::SocketError;
+use netlane_sim::{Script, ack, data, rst, syn, syn_ack};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+#[test]
+fn syn_ack_is_repeated_and_forgotten_without_an_answer() {
+    let mut script = Script::builder().stack(|config| config.tcp.syn_ack_retries = 2).start();
+    let listener = script.listen();
+    script.inject(syn().mss(1_460));
+    script.expect(syn_ack().mss(1_460));
+    script.expect_after(Duration::from_secs(1), syn_ack().mss(1_460));
+    script.expect_after(Duration::from_secs(2), syn_ack().mss(1_460));
+    script.expect_silence(Duration::from_secs(5));
+    script.inject(ack(1));
+    script.expect(rst(1));
+    assert_eq!(script.stack().tcp_accept(listener), Ok(None));
+}
+
+#[test]
+fn repeated_syn_is_answered_at_once() {
+    let mut script = Script::new();
+    script.listen();
+    script.inject(syn().mss(1_460));
+    script.expect(syn_ack().mss(1_460));
+    script.run_for(MS(100));
+    script.inject(syn().mss(1_460));
+    script.expect(syn_ack().mss(1_460));
+}
+
+#[test]
+fn syn_queue_of_a_listener_is_limited() {
+    let mut script = Script::builder().stack(|config| config.limits.syn_queue = 2).start();
+    script.listen();
+    full_of_two_handshakes(&mut script);
+}
+
+#[test]
+fn handshakes_of_all_listeners_together_are_limited() {
+    let mut script = Script::builder().stack(|config| config.limits.syn_cache = 2).start();
+    script.listen();
+    full_of_two_handshakes(&mut script);
+}
+
+fn full_of_two_handshakes(script: &mut Script) {
+    for port in [1_001, 1_002] {
+        script.inject(syn().port(port));
+        script.expect(syn_ack().port(port));
+    }
+    script.inject(syn().port(1_003));
+    script.expect_nothing();
+    assert_eq!(script.stack().counters().tcp_syn_queue_full, 1);
+    // One that completes its handshake makes room for another.
+    script.inject(ack(1).port(1_001));
+    script.inject(syn().port(1_003));
+    script.expect(syn_ack().port(1_003));
+}
+
+#[test]
+fn one_connection_more_than_the_backlog_waits_to_be_accepted() {
+    let mut script = Script::new();
+    // As in Linux: a listener with a backlog of 0 serves one after the other.
+    let listener = script.stack().tcp_listen(Script::STACK, 0).unwrap();
+    for port in [1_001, 1_002] {
+        script.inject(syn().port(port));
+        script.expect(syn_ack().port(port));
+    }
+    script.inject(ack(1).port(1_001));
+    script.inject(ack(1).port(1_002));
+    assert_eq!(script.stack().counters().tcp_passive_opens, 1);
+    assert_eq!(script.stack().counters().tcp_accept_queue_full, 1);
+    assert!(script.stack().tcp_accept(listener).unwrap().is_some());
+}
+
+#[test]
+fn syns_are_dropped_while_the_accept_queue_is_full() {
+    let mut script = Script::new();
+    let listener = script.stack().tcp_listen(Script::STACK, 0).unwrap();
+    script.inject(syn().port(1_001));
+    script.expect(syn_ack().port(1_001));
+    script.inject(ack(1).port(1_001));
+    script.inject(syn().port(1_002));
+    script.expect_nothing();
+    assert_eq!(script.stack().counters().tcp_accept_queue_full, 1);
+    assert!(script.stack().tcp_accept(listener).unwrap().is_some());
+    script.inject(syn().port(1_002));
+    script.expect(syn_ack().port(1_002));
+}
+
+#[test]
+fn client_whose_handshake_finds_the_accept_queue_full_sends_its_data_once_more_and_is_let_in() {
+    let mut script = Script::new();
+    let listener = script.stack().tcp_listen(Script::STACK, 0).unwrap();
+    for port in [1_001, 1_002] {
+        script.inject(syn().port(port));
+        script.expect(syn_ack().port(port));
+    }
+    script.inject(ack(1).port(1_001));
+    // It believes that it is connected. Nothing tells it otherwise: no acknowledgement, and no reset.
+    script.inject(ack(1).port(1_002));
+    script.inject(data(1, 100).port(1_002));
+    script.expect_nothing();
+    script.expect_after(Duration::from_secs(1), syn_ack().port(1_002));
+    script.inject(ack(1).port(1_002));
+    script.expect_nothing();
+    assert!(script.stack().tcp_accept(listener).unwrap().is_some());
+    script.inject(data(1, 100).port(1_002));
+    let second = script.stack().tcp_accept(listener).unwrap().expect("the second");
+    assert_eq!(script.read(second), 100);
+    script.expect_after(MS(40), ack(101).port(1_002));
+}
+
+#[test]
+fn no_backlog_is_larger_than_the_configuration_allows() {
+    let mut script = Script::builder().stack(|config| config.limits.accept_queue = 2).start();
+    script.stack().tcp_listen(Script::STACK, 100).unwrap();
+    for port in 1_001..=1_004 {
+        script.inject(syn().port(port));
+        script.expect(syn_ack().port(port));
+    }
+    for port in 1_001..=1_004 {
+        script.inject(ack(1).port(port));
+    }
+    assert_eq!(script.stack().counters().tcp_passive_opens, 3);
+    assert_eq!(script.stack().counters().tcp_accept_queue_full, 1);
+}
+
+#[test]
+fn full_table_of_sockets_drops_syns_and_resets_nobody() {
+    let mut script = Script::builder().stack(|config| config.limits.sockets = 2).start();
+    let listener = script.listen();
+    for port in [1_001, 1_002] {
+        script.inject(syn().port(port));
+        script.expect(syn_ack().port(port));
+    }
+    script.inject(ack(1).port(1_001));
+    script.inject(ack(1).port(1_002));
+    script.inject(syn().port(1_003));
+    script.expect_nothing();
+    assert_eq!(script.stack().counters().sockets_full, 2);
+    // The handshake that found no room is completed by its next repetition.
+    let first = script.stack().tcp_accept(listener).unwrap().expect("the first");
+    script.stack().tcp_abort(first).unwrap();
+    script.skip();
+    script.expect_after(Duration::from_secs(1), syn_ack().port(1_002));
+    script.inject(ack(1).port(1_002));
+    let second = script.stack().tcp_accept(listener).unwrap().expect("the second");
+    assert_eq!(script.stack().take_error(second), Ok(None::<SocketError>));
+}
