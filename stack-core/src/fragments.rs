@@ -7,11 +7,11 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
+use crate::address::Address;
 use crate::recency::Recency;
 use crate::time::{Duration, Instant};
 
@@ -46,8 +46,8 @@ pub(crate) struct FragmentLimits {
 /// What parts of the same packet have in common (RFC 791 §3.2, RFC 8200 §4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PacketKey {
-    pub(crate) source: IpAddr,
-    pub(crate) destination: IpAddr,
+    pub(crate) source: Address,
+    pub(crate) destination: Address,
     /// The protocol's number over IPv4; 0 over IPv6, whose parts are told apart without it.
     pub(crate) protocol: u8,
     pub(crate) ident: u32,
@@ -274,10 +274,7 @@ impl PacketKey {
     const fn longest(&self) -> usize {
         /// Bytes of the fixed header of IPv6, which its length field does not count (RFC 8200 §3).
         const IPV6_HEADER_LEN: usize = 40;
-        match self.source {
-            IpAddr::V4(_) => u16::MAX as usize,
-            IpAddr::V6(_) => u16::MAX as usize + IPV6_HEADER_LEN,
-        }
+        if self.source.is_v4() { u16::MAX as usize } else { u16::MAX as usize + IPV6_HEADER_LEN }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The stack's addresses and the routes beyond them.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::address::Address;
 use crate::config::{InterfaceConfig, Route};
 use crate::wire::ethernet::{MacAddr, VlanId};
 
@@ -15,18 +16,26 @@ pub(crate) struct Interface {
     pub(crate) vlan: Option<VlanId>,
     /// The largest IP packet, in bytes.
     pub(crate) mtu: usize,
-    addresses: Vec<IpNet>,
+    addresses: Vec<Own>,
     /// The longest prefixes first.
     routes: Vec<Route>,
+}
+
+/// One of our addresses.
+#[derive(Debug)]
+struct Own {
+    address: Address,
+    /// The subnet that it lies in.
+    subnet: IpNet,
 }
 
 /// How a packet gets to its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Path {
     /// Our address that it leaves from, where the sender did not choose one.
-    pub(crate) source: IpAddr,
+    pub(crate) source: Address,
     /// The neighbour that it goes to first.
-    pub(crate) next_hop: IpAddr,
+    pub(crate) next_hop: Address,
 }
 
 impl Interface {
@@ -37,27 +46,28 @@ impl Interface {
             mac: config.mac.unwrap_or(MacAddr(device_mac)),
             vlan: config.vlan,
             mtu,
-            addresses: config.addresses.clone(),
+            addresses: config
+                .addresses
+                .iter()
+                .map(|&subnet| Own { address: subnet.addr().into(), subnet })
+                .collect(),
             routes,
         }
     }
 
     /// Whether `address` is one of ours.
     #[inline]
-    pub(crate) fn owns(&self, address: IpAddr) -> bool {
-        self.addresses.iter().any(|own| own.addr() == address)
+    pub(crate) fn owns(&self, address: Address) -> bool {
+        self.addresses.iter().any(|own| own.address == address)
     }
 
     /// Our first address of IPv4.
-    pub(crate) fn first_v4(&self) -> Option<Ipv4Addr> {
-        self.addresses.iter().find_map(|own| match own.addr() {
-            IpAddr::V4(v4) => Some(v4),
-            IpAddr::V6(_) => None,
-        })
+    pub(crate) fn first_v4(&self) -> Option<Address> {
+        self.addresses.iter().map(|own| own.address).find(|address| address.is_v4())
     }
 
     /// Whether `address` can be the source of a packet to us: a unicast address, and none of our own.
-    pub(crate) fn is_plausible_source(&self, address: IpAddr) -> bool {
+    pub(crate) fn is_plausible_source(&self, address: Address) -> bool {
         !(address.is_multicast()
             || address.is_unspecified()
             || address.is_loopback()
@@ -66,10 +76,10 @@ impl Interface {
     }
 
     /// Whether `address` stands for all hosts of one of our subnets, or of the link.
-    pub(crate) fn is_broadcast(&self, address: IpAddr) -> bool {
-        let IpAddr::V4(v4) = address else { return false };
+    pub(crate) fn is_broadcast(&self, address: Address) -> bool {
+        let Some(v4) = address.as_v4() else { return false };
         v4.is_broadcast()
-            || self.addresses.iter().any(|own| match own {
+            || self.addresses.iter().any(|own| match own.subnet {
                 IpNet::V4(net) => net.prefix_len() < 31 && net.broadcast() == v4,
                 IpNet::V6(_) => false,
             })
@@ -77,24 +87,27 @@ impl Interface {
 
     /// The way to `destination`, if there is one: straight over the link in our own subnets, else by the
     /// route with the longest prefix.
-    pub(crate) fn path(&self, destination: IpAddr) -> Option<Path> {
+    pub(crate) fn path(&self, destination: Address) -> Option<Path> {
         if let Some(own) = self.subnet_of(destination) {
             return Some(Path { source: own, next_hop: destination });
         }
-        let route = self.routes.iter().find(|route| route.to.contains(&destination))?;
-        let source = self.subnet_of(route.via)?;
-        Some(Path { source, next_hop: route.via })
+        let beyond = IpAddr::from(destination);
+        let route = self.routes.iter().find(|route| route.to.contains(&beyond))?;
+        let next_hop = route.via.into();
+        let source = self.subnet_of(next_hop)?;
+        Some(Path { source, next_hop })
     }
 
     /// Whether `address` lies in one of our subnets.
-    pub(crate) fn is_on_link(&self, address: IpAddr) -> bool {
+    pub(crate) fn is_on_link(&self, address: Address) -> bool {
         self.subnet_of(address).is_some()
     }
 
     /// Our address in the smallest subnet that holds `address`.
-    fn subnet_of(&self, address: IpAddr) -> Option<IpAddr> {
-        let holding = self.addresses.iter().filter(|own| own.contains(&address));
-        holding.max_by_key(|own| own.prefix_len()).map(IpNet::addr)
+    fn subnet_of(&self, address: Address) -> Option<Address> {
+        let address = IpAddr::from(address);
+        let holding = self.addresses.iter().filter(|own| own.subnet.contains(&address));
+        holding.max_by_key(|own| own.subnet.prefix_len()).map(|own| own.address)
     }
 }
 
@@ -113,8 +126,8 @@ mod tests {
         Interface::new(&config, [2, 0, 0, 0, 0, 1], 1_500)
     }
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn ip(text: &str) -> Address {
+        text.parse::<IpAddr>().unwrap().into()
     }
 
     #[test]

@@ -66,6 +66,7 @@ extern crate std;
 
 pub use netlane_packet_io as packet_io;
 
+mod address;
 mod buffers;
 mod config;
 mod counters;

@@ -7,11 +7,11 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
+use crate::address::Address;
 use crate::recency::Recency;
 use crate::time::{Duration, Instant};
 use crate::wheel::TimerWheel;
@@ -24,7 +24,7 @@ use crate::wire::MacAddr;
 pub(crate) struct NeighborCache<P> {
     limits: NeighborLimits,
     /// Slots by IP address. Nothing iterates over it, since its order is random.
-    slots: HashMap<IpAddr, u32, FixedState>,
+    slots: HashMap<Address, u32, FixedState>,
     neighbors: Vec<Option<Neighbor<P>>>,
     /// Slots of `neighbors` that hold `None`.
     free: Vec<u32>,
@@ -73,14 +73,14 @@ pub(crate) enum NeighborAction<P> {
     /// Ask for `ip`.
     Probe {
         /// The address in question.
-        ip: IpAddr,
+        ip: Address,
         /// Whom to ask: the Ethernet address that was right so far, or everybody if there is none.
         mac: Option<MacAddr>,
     },
     /// Nobody answered: these packets cannot be delivered.
     Unreachable {
         /// The address that nobody answers for.
-        ip: IpAddr,
+        ip: Address,
         /// What has waited for it, oldest first.
         packets: VecDeque<P>,
     },
@@ -99,7 +99,7 @@ const AT_ONCE: Instant = Instant::ZERO;
 
 #[derive(Debug)]
 struct Neighbor<P> {
-    ip: IpAddr,
+    ip: Address,
     state: State<P>,
 }
 
@@ -147,7 +147,7 @@ impl<P> NeighborCache<P> {
     /// The Ethernet address for packets to `ip`, if it is known; else give the packet to
     /// [`enqueue`](Self::enqueue). To look it up is to use it: if it is stale, probes go out to verify it.
     #[inline]
-    pub(crate) fn lookup(&mut self, ip: IpAddr) -> Option<MacAddr> {
+    pub(crate) fn lookup(&mut self, ip: Address) -> Option<MacAddr> {
         let slot = *self.slots.get(&ip)?;
         let state = &mut self.neighbors[slot as usize].as_mut()?.state;
         let mac = state.mac()?;
@@ -168,7 +168,7 @@ impl<P> NeighborCache<P> {
     /// Returns the packet that finds no room: the oldest one that waits for the same neighbour, or `packet`
     /// itself if too many neighbours are being resolved or if this one needs no resolving.
     #[must_use = "a dropped packet is counted"]
-    pub(crate) fn enqueue(&mut self, ip: IpAddr, packet: P) -> Option<P> {
+    pub(crate) fn enqueue(&mut self, ip: Address, packet: P) -> Option<P> {
         let Some(slot) = self.slots.get(&ip).copied().or_else(|| self.resolve(ip)) else {
             return Some(packet);
         };
@@ -190,7 +190,7 @@ impl<P> NeighborCache<P> {
     /// address, which is then verified when it is used. Nobody makes the cache remember more neighbours than
     /// the stack has to do with, but for those who ask for us (RFC 826, "Packet Reception"); and these give
     /// way to each other before anyone that the stack has used.
-    pub(crate) fn learn(&mut self, now: Instant, ip: IpAddr, mac: MacAddr, heard: Heard) -> VecDeque<P> {
+    pub(crate) fn learn(&mut self, now: Instant, ip: Address, mac: MacAddr, heard: Heard) -> VecDeque<P> {
         let Some(&slot) = self.slots.get(&ip) else {
             if heard == Heard::Request {
                 self.remember_asker(ip, mac);
@@ -222,7 +222,7 @@ impl<P> NeighborCache<P> {
     }
 
     /// Fixes the Ethernet address for `ip` for good. Returns packets that have waited for it: send them.
-    pub(crate) fn insert_permanent(&mut self, ip: IpAddr, mac: MacAddr) -> VecDeque<P> {
+    pub(crate) fn insert_permanent(&mut self, ip: Address, mac: MacAddr) -> VecDeque<P> {
         let waiting = self.slots.get(&ip).copied().map(|slot| self.remove(slot)).unwrap_or_default();
         self.insert(ip, State::Permanent(mac));
         waiting
@@ -261,7 +261,7 @@ impl<P> NeighborCache<P> {
     }
 
     /// Begins to ask for `ip`, if the limits allow.
-    fn resolve(&mut self, ip: IpAddr) -> Option<u32> {
+    fn resolve(&mut self, ip: Address) -> Option<u32> {
         if self.unresolved >= self.limits.unresolved || !self.make_room() {
             return None;
         }
@@ -271,7 +271,7 @@ impl<P> NeighborCache<P> {
         Some(slot)
     }
 
-    fn remember_asker(&mut self, ip: IpAddr, mac: MacAddr) {
+    fn remember_asker(&mut self, ip: Address, mac: MacAddr) {
         if self.make_room() {
             let slot = self.insert(ip, State::Stale(mac));
             self.resolved.push_oldest(slot);
@@ -288,7 +288,7 @@ impl<P> NeighborCache<P> {
         true
     }
 
-    fn insert(&mut self, ip: IpAddr, state: State<P>) -> u32 {
+    fn insert(&mut self, ip: Address, state: State<P>) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.neighbors.push(None);
             (self.neighbors.len() - 1) as u32

@@ -117,7 +117,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             rng.u64(..),
         );
         for &(address, mac) in &interface.neighbors {
-            neighbors.insert_permanent(address, mac);
+            neighbors.insert_permanent(address.into(), mac);
         }
         let shared = (interface.queues.max(1), interface.queue);
         let interface = Interface::new(&interface, caps.mac, caps.mtu);

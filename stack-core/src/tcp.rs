@@ -16,7 +16,7 @@
 //! | `rtt`, `recovery`, `congestion`, `timers` | when to resend, what was lost, how much may be in flight |
 
 use core::hash::{Hash, Hasher};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::SocketAddr;
 
 pub(crate) use seq::SeqNumber;
 
@@ -40,6 +40,7 @@ pub(crate) mod time_wait;
 pub(crate) mod timers;
 pub(crate) mod timestamps;
 
+use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::config::{Limits, TcpConfig};
 use crate::counters::Counters;
@@ -51,12 +52,12 @@ use crate::wire::tcp_options::TcpOptions;
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    pub(crate) address: IpAddr,
+    pub(crate) address: Address,
     pub(crate) port: u16,
 }
 
 impl Endpoint {
-    pub(crate) const fn new(address: IpAddr, port: u16) -> Self {
+    pub(crate) const fn new(address: Address, port: u16) -> Self {
         Self { address, port }
     }
 
@@ -66,27 +67,22 @@ impl Endpoint {
 
     /// The same port of all our addresses.
     pub(crate) const fn anywhere(self) -> Self {
-        let address = match self.address {
-            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        Self { address, ..self }
+        Self { address: self.address.anywhere(), ..self }
     }
 
     pub(crate) fn socket_addr(self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
+        SocketAddr::new(self.address.into(), self.port)
     }
 }
 
-/// In as few words as possible, since every segment pays for it. Ends that differ in their kind of address
-/// only may collide: they are still told apart by comparison.
+/// The two words of an end of IPv4 are one.
 impl Hash for Endpoint {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        match self.address {
-            IpAddr::V4(v4) => state.write_u64(u64::from(v4.to_bits()) << 16 | u64::from(self.port)),
-            IpAddr::V6(v6) => {
-                state.write_u128(v6.to_bits());
+        match self.address.as_v4() {
+            Some(v4) => state.write_u64(u64::from(v4.to_bits()) << 16 | u64::from(self.port)),
+            None => {
+                self.address.hash(state);
                 state.write_u16(self.port);
             }
         }
@@ -95,7 +91,7 @@ impl Hash for Endpoint {
 
 impl From<SocketAddr> for Endpoint {
     fn from(addr: SocketAddr) -> Self {
-        Self::new(addr.ip(), addr.port())
+        Self::new(addr.ip().into(), addr.port())
     }
 }
 

@@ -10,8 +10,8 @@ const HEADER: [u8; 20] = [0x45; 20];
 
 fn key(ident: u32) -> PacketKey {
     PacketKey {
-        source: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
-        destination: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+        source: Address::v4(Ipv4Addr::new(10, 0, 0, 2)),
+        destination: Address::v4(Ipv4Addr::new(10, 0, 0, 1)),
         protocol: 17,
         ident,
     }

@@ -10,10 +10,10 @@ type Cache = NeighborCache<&'static str>;
 
 const LIMITS: NeighborLimits =
     NeighborLimits { neighbors: 4, unresolved: 2, waiting: 3, reachable_time: Duration::from_secs(30) };
-const ROUTER: IpAddr = ip(1);
+const ROUTER: Address = ip(1);
 
-const fn ip(host: u8) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(10, 7, 0, host))
+const fn ip(host: u8) -> Address {
+    Address::v4(Ipv4Addr::new(10, 7, 0, host))
 }
 
 const fn mac(n: u8) -> MacAddr {
@@ -28,11 +28,11 @@ fn cache() -> Cache {
     NeighborCache::new(LIMITS, 1)
 }
 
-fn broadcast_probe<P>(ip: IpAddr) -> NeighborAction<P> {
+fn broadcast_probe<P>(ip: Address) -> NeighborAction<P> {
     NeighborAction::Probe { ip, mac: None }
 }
 
-fn unicast_probe<P>(ip: IpAddr, mac: MacAddr) -> NeighborAction<P> {
+fn unicast_probe<P>(ip: Address, mac: MacAddr) -> NeighborAction<P> {
     NeighborAction::Probe { ip, mac: Some(mac) }
 }
 

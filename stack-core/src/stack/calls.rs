@@ -8,6 +8,7 @@ use netlane_packet_io::PacketIo;
 use super::Stack;
 use super::segments::context;
 use super::socket_table::{Kind, Socket};
+use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::config::KeepAlive;
 use crate::neighbor::Heard;
@@ -372,7 +373,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     /// Notes a neighbour's Ethernet address that was learnt elsewhere, by the stack of another queue.
     pub fn learn_neighbor(&mut self, address: IpAddr, mac: MacAddr) {
-        self.learn(address, mac, Heard::Request);
+        self.learn(address.into(), mac, Heard::Request);
     }
 
     /// A connection whose user still holds the handle.
@@ -390,7 +391,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     /// The local end for a listener or datagram socket, if it may be ours.
     fn bindable(&self, local: SocketAddr) -> Result<Endpoint, BindError> {
-        let address = local.ip();
+        let address = Address::from(local.ip());
         let ours = address.is_unspecified()
             || address.is_multicast()
             || self.link.interface.is_broadcast(address)
@@ -408,7 +409,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             return Err(ConnectError::Unreachable);
         }
         let path = self.link.interface.path(remote.address).ok_or(ConnectError::Unreachable)?;
-        let chosen = local.map(|local| local.ip()).filter(|address| !address.is_unspecified());
+        let chosen = local.map(|local| Address::from(local.ip())).filter(|address| !address.is_unspecified());
         let address = chosen.unwrap_or(path.source);
         if !self.link.interface.owns(address) {
             return Err(ConnectError::NotLocal);

@@ -1,7 +1,5 @@
 //! UDP: datagrams in to the socket that they are for, and out from the sockets that have some.
 
-use core::net::IpAddr;
-
 use netlane_packet_io::{PacketIo, TxChecksum, TxOffload};
 
 use super::Stack;
@@ -15,7 +13,7 @@ use crate::datagram_socket::DatagramSocket;
 use crate::socket::{Readiness, SocketError, SocketId};
 use crate::tcp::Endpoint;
 use crate::wire::icmpv4::Unreachable;
-use crate::wire::{Icmpv4Repr, Protocol, Sum, UdpDatagram, UdpRepr, icmpv4, udp};
+use crate::wire::{Icmpv4Repr, Protocol, UdpDatagram, UdpRepr, icmpv4, udp};
 
 /// Datagrams that one socket may send before the others get their turn.
 const DATAGRAMS_PER_TURN: usize = 64;
@@ -31,12 +29,12 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         };
         let UdpRepr { src_port, dst_port, .. } = datagram.repr;
         let len = datagram.repr.len();
-        let pseudo = Sum::pseudo_v4(incoming.source, incoming.destination, Protocol::UDP, len);
+        let pseudo = incoming.pseudo(Protocol::UDP, len);
         if verify && let Err(malformed) = datagram.verify(pseudo) {
             return self.counters.count_malformed(malformed);
         }
-        let local = Endpoint::new(IpAddr::V4(incoming.destination), dst_port);
-        let remote = Endpoint::new(IpAddr::V4(incoming.source), src_port);
+        let local = Endpoint::new(incoming.destination, dst_port);
+        let remote = Endpoint::new(incoming.source, src_port);
         if !self.deliver(Protocol::UDP, local, remote, [datagram.payload, &[]]) {
             self.counters.rx_no_socket += 1;
             // RFC 1122 §4.1.3.1.
@@ -61,7 +59,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let header = DatagramHeader {
             payload_len: (payload[0].len() + payload[1].len()) as u16,
             remote: remote.socket_addr(),
-            local: local.address,
+            local: local.address.into(),
         };
         match socket.store(&mut self.sockets.buffers, &header, payload) {
             Ok(()) => self.sockets.notify(id, Readiness::READABLE),
@@ -104,10 +102,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             dst_port: record.remote.port(),
             payload_len: record.payload_len,
         };
-        let packet = addressed(socket, record, repr.len())?;
+        let packet = addressed(socket, record, repr.len());
         let buffers = &self.sockets.buffers;
         let offload = self.link.io.caps().tx_checksum;
-        self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
+        self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             repr.emit(slot.bytes);
             buffers.copy_queued(&socket.send, DatagramHeader::LEN, &mut slot.bytes[udp::HEADER_LEN..]);
             if !offload {
@@ -129,8 +127,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let seq_len = ECHO_SEQ_LEN.min(usize::from(record.payload_len));
         buffers.copy_queued(&socket.send, DatagramHeader::LEN, &mut seq[..seq_len]);
         let data_len = usize::from(record.payload_len) - seq_len;
-        let packet = addressed(socket, record, icmpv4::HEADER_LEN + data_len)?;
-        self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
+        let packet = addressed(socket, record, icmpv4::HEADER_LEN + data_len);
+        self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             let data = &mut slot.bytes[icmpv4::HEADER_LEN..];
             buffers.copy_queued(&socket.send, DatagramHeader::LEN + seq_len, data);
             icmpv4::emit_echo_request(socket.local.port, u16::from_be_bytes(seq), slot.bytes);
@@ -141,8 +139,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// An echo reply came: for the socket with its identifier.
     pub(super) fn receive_echo_reply(&mut self, incoming: &Incoming<'_>, reply: &Icmpv4Repr<'_>) {
         let Icmpv4Repr::EchoReply { ident, seq, data } = *reply else { return };
-        let local = Endpoint::new(IpAddr::V4(incoming.destination), ident);
-        let remote = Endpoint::new(IpAddr::V4(incoming.source), 0);
+        let local = Endpoint::new(incoming.destination, ident);
+        let remote = Endpoint::new(incoming.source, 0);
         if !self.deliver(Protocol::ICMP, local, remote, [&seq.to_be_bytes(), data]) {
             self.counters.rx_no_socket += 1;
         }
@@ -150,16 +148,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 }
 
 /// The packet for a record with `len` bytes of transport header and payload.
-fn addressed<B: Buffers>(
-    socket: &DatagramSocket<B>,
-    record: &DatagramHeader,
-    len: usize,
-) -> Result<Outgoing, NotSent> {
-    let IpAddr::V4(destination) = record.remote.ip() else { return Err(NotSent::NoRoute) };
+fn addressed<B: Buffers>(socket: &DatagramSocket<B>, record: &DatagramHeader, len: usize) -> Outgoing {
     // The address that the record names, else the one that the socket is bound to, else the route's.
-    let source = [record.local, socket.local.address].into_iter().find_map(|address| match address {
-        IpAddr::V4(own) if !own.is_unspecified() && !own.is_multicast() && !own.is_broadcast() => Some(own),
-        _ => None,
-    });
-    Ok(Outgoing { source, destination, protocol: socket.protocol, len, segmented: false })
+    let source = [record.local.into(), socket.local.address].into_iter().find(|own| own.is_host());
+    let destination = record.remote.ip().into();
+    Outgoing { source, destination, protocol: socket.protocol, len, segmented: false }
 }

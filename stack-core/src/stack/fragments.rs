@@ -1,11 +1,10 @@
 //! Packets in parts: those that arrive are put together, and the senders of those that stay incomplete are told.
 
-use core::net::IpAddr;
-
 use netlane_packet_io::{PacketIo, RxOffload};
 
 use super::Stack;
 use super::ingress::Incoming;
+use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::fragments::{Expired, Outcome, PacketKey, Part, Whole};
 use crate::wire::icmpv4::{self, TimeExceeded};
@@ -21,8 +20,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             self.now,
             &Part {
                 key: PacketKey {
-                    source: IpAddr::V4(repr.src),
-                    destination: IpAddr::V4(repr.dst),
+                    source: Address::v4(repr.src),
+                    destination: Address::v4(repr.dst),
                     protocol: repr.protocol.0,
                     ident: u32::from(repr.ident),
                 },
@@ -49,10 +48,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         ipv4::make_whole(&mut bytes, header_len);
         match Ipv4Packet::parse(&bytes) {
             Ok(packet) => {
+                let destination = Address::v4(packet.repr.dst);
                 let incoming = Incoming {
-                    source: packet.repr.src,
-                    destination: packet.repr.dst,
-                    unicast: self.link.interface.owns(IpAddr::V4(packet.repr.dst)),
+                    source: Address::v4(packet.repr.src),
+                    destination,
+                    unicast: self.link.interface.owns(destination),
                     payload: packet.payload,
                     packet: &bytes,
                     // Devices verify the checksums of whole packets only.
@@ -70,15 +70,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         while let Some(Expired { key, first }) = self.fragments.expire(self.now) {
             self.counters.rx_fragments_timed_out += 1;
             // RFC 792: without the first part, nobody is told.
-            let (Some(first), IpAddr::V4(source), IpAddr::V4(destination)) =
-                (first, key.source, key.destination)
-            else {
-                continue;
-            };
+            let Some(first) = first else { continue };
             if self.link.interface.owns(key.destination) && !icmpv4::is_about_an_error(&first) {
                 let reason = TimeExceeded::Reassembly;
                 let message = Icmpv4Repr::TimeExceeded { reason, quote: icmpv4::quote(&first) };
-                self.send_error(destination, source, &message);
+                self.send_error(key.destination, key.source, &message);
             }
         }
     }

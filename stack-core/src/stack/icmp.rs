@@ -1,12 +1,11 @@
 //! ICMP for IPv4 (RFC 792): echoes answered, errors sent, and errors received handed to their sockets.
 
-use core::net::{IpAddr, Ipv4Addr};
-
 use netlane_packet_io::{PacketIo, TxOffload};
 
 use super::Stack;
 use super::ingress::Incoming;
 use super::link::Outgoing;
+use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::socket::{Readiness, SocketError};
 use crate::tcp::connection::State;
@@ -46,7 +45,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     /// Sends an error, within the bounds of what strangers can make us send.
-    pub(super) fn send_error(&mut self, source: Ipv4Addr, destination: Ipv4Addr, message: &Icmpv4Repr<'_>) {
+    pub(super) fn send_error(&mut self, source: Address, destination: Address, message: &Icmpv4Repr<'_>) {
         if self.errors.allow(self.now) {
             self.send_icmp(source, destination, message);
         } else {
@@ -54,7 +53,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
     }
 
-    fn send_icmp(&mut self, source: Ipv4Addr, destination: Ipv4Addr, message: &Icmpv4Repr<'_>) {
+    fn send_icmp(&mut self, source: Address, destination: Address, message: &Icmpv4Repr<'_>) {
         let packet = Outgoing {
             source: Some(source),
             destination,
@@ -62,7 +61,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             len: message.len(),
             segmented: false,
         };
-        let sent = self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
+        let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             message.emit(slot.bytes);
             TxOffload::default()
         });
@@ -88,8 +87,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             | Unreachable::Other(_) => SocketError::Unreachable,
         };
         let ends = |src_port, dst_port| FourTuple {
-            local: Endpoint::new(IpAddr::V4(quoted.src), src_port),
-            remote: Endpoint::new(IpAddr::V4(quoted.dst), dst_port),
+            local: Endpoint::new(Address::v4(quoted.src), src_port),
+            remote: Endpoint::new(Address::v4(quoted.dst), dst_port),
         };
         match quoted.transport {
             QuotedTransport::Tcp { src_port, dst_port, seq } => {

@@ -1,19 +1,18 @@
 //! The way in: from a frame to the protocol that it carries.
 
-use core::net::{IpAddr, Ipv4Addr};
-
 use netlane_packet_io::{PacketBuf, PacketIo, RxChecksum, RxOffload};
 
 use super::Stack;
+use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::counters::Counters;
-use crate::wire::{EtherType, EthernetRepr, Ipv4Packet, Malformed, Protocol};
+use crate::wire::{EtherType, EthernetRepr, Ipv4Packet, Malformed, Protocol, Sum};
 
-/// An IPv4 packet for us, its header checked and stripped.
+/// An IP packet for us, its header checked and stripped.
 #[derive(Clone, Copy)]
 pub(super) struct Incoming<'a> {
-    pub(super) source: Ipv4Addr,
-    pub(super) destination: Ipv4Addr,
+    pub(super) source: Address,
+    pub(super) destination: Address,
     /// It came to one of our addresses, and not to a group or to everybody.
     pub(super) unicast: bool,
     pub(super) payload: &'a [u8],
@@ -22,6 +21,14 @@ pub(super) struct Incoming<'a> {
     pub(super) offload: RxOffload,
     /// How many stacks of other queues did not know what to do with it.
     pub(super) seen_by: usize,
+}
+
+impl Incoming<'_> {
+    /// The sum of the pseudo-header for `len` bytes of `protocol`.
+    #[inline]
+    pub(super) fn pseudo(&self, protocol: Protocol, len: usize) -> Sum {
+        Sum::pseudo(self.source, self.destination, protocol, len)
+    }
 }
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
@@ -58,7 +65,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         };
         let Ipv4Packet { repr, header_len, payload } = packet;
         let interface = &self.link.interface;
-        let (source, destination) = (IpAddr::V4(repr.src), IpAddr::V4(repr.dst));
+        let (source, destination) = (Address::v4(repr.src), Address::v4(repr.dst));
         let unicast = interface.owns(destination);
         if !unicast && !interface.is_broadcast(destination) && !repr.dst.is_multicast() {
             self.counters.rx_other_address += 1;
@@ -74,8 +81,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             return self.receive_fragment(&packet, bytes, fragment);
         }
         let incoming = Incoming {
-            source: repr.src,
-            destination: repr.dst,
+            source,
+            destination,
             unicast,
             payload,
             packet: bytes.get(..header_len + payload.len()).unwrap_or(bytes),

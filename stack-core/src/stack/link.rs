@@ -1,9 +1,10 @@
 //! The way out: from a transport's bytes to frames that the device takes.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
 use netlane_packet_io::{Batch, LinkDown, PacketBuf, PacketIo, TxOffload};
 
+use crate::address::Address;
 use crate::counters::Counters;
 use crate::interface::{Interface, Path};
 use crate::neighbor::NeighborCache;
@@ -30,8 +31,8 @@ pub(crate) struct Link<I: PacketIo> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outgoing {
     /// Our address; the one on the path to `destination` where `None`.
-    pub(crate) source: Option<Ipv4Addr>,
-    pub(crate) destination: Ipv4Addr,
+    pub(crate) source: Option<Address>,
+    pub(crate) destination: Address,
     pub(crate) protocol: Protocol,
     /// Bytes of transport header and payload.
     pub(crate) len: usize,
@@ -65,10 +66,10 @@ impl<I: PacketIo> Link<I> {
         Self { io, tx: Batch::new(), interface, neighbors, last_hop: LastHop::NONE, ident: 0 }
     }
 
-    /// Sends an IPv4 packet whose transport bytes `fill` writes, returning what the device shall do with
+    /// Sends an IP packet whose transport bytes `fill` writes, returning what the device shall do with
     /// them.
     #[inline]
-    pub(crate) fn send_ipv4(
+    pub(crate) fn send_ip(
         &mut self,
         now: Instant,
         counters: &mut Counters,
@@ -85,6 +86,9 @@ impl<I: PacketIo> Link<I> {
         };
         self.make_room(counters)?;
         let ethernet_len = self.ethernet_len();
+        let (Some(src), Some(dst)) = (hop.source.as_v4(), packet.destination.as_v4()) else {
+            return Err(NotSent::NoRoute);
+        };
         let offset = ethernet_len + ipv4::HEADER_LEN;
         let Some(mut frame) = self.io.alloc() else {
             counters.tx_deferred += 1;
@@ -97,8 +101,8 @@ impl<I: PacketIo> Link<I> {
         bytes[..ethernet_len].copy_from_slice(&self.last_hop.ethernet[..ethernet_len]);
         self.ident = self.ident.wrapping_add(1);
         let repr = Ipv4Repr {
-            src: hop.source,
-            dst: packet.destination,
+            src,
+            dst,
             protocol: packet.protocol,
             ttl: 64,
             tos: 0,
@@ -209,32 +213,27 @@ impl<I: PacketIo> Link<I> {
         &mut self,
         now: Instant,
         counters: &mut Counters,
-        to: Ipv4Addr,
-        source: Option<Ipv4Addr>,
+        to: Address,
+        source: Option<Address>,
     ) -> Result<Hop, NotSent> {
-        let destination = IpAddr::V4(to);
-        let path = self.interface.path(destination);
-        let multicast = match destination {
-            IpAddr::V4(group) if group.is_multicast() => Some(MacAddr::multicast_for_v4(group)),
-            _ if self.interface.is_broadcast(destination) => Some(MacAddr::BROADCAST),
+        let path = self.interface.path(to);
+        let multicast = match to.as_v4() {
+            Some(group) if group.is_multicast() => Some(MacAddr::multicast_for_v4(group)),
+            _ if self.interface.is_broadcast(to) => Some(MacAddr::BROADCAST),
             _ => None,
         };
         let path = match (path, multicast) {
             (Some(path), _) => path,
             // Groups and the broadcast address need no route: they are on the link.
-            (None, Some(_)) => Path {
-                source: IpAddr::V4(self.interface.first_v4().ok_or(NotSent::NoRoute)?),
-                next_hop: destination,
-            },
+            (None, Some(_)) => {
+                Path { source: self.interface.first_v4().ok_or(NotSent::NoRoute)?, next_hop: to }
+            }
             (None, None) => {
                 counters.tx_no_route += 1;
                 return Err(NotSent::NoRoute);
             }
         };
-        let source = match (source, path.source) {
-            (Some(source), _) | (None, IpAddr::V4(source)) => source,
-            (None, IpAddr::V6(_)) => return Err(NotSent::NoRoute),
-        };
+        let source = source.unwrap_or(path.source);
         let mac = multicast.or_else(|| self.neighbors.lookup(path.next_hop));
         let ethernet = self.ethernet(mac.unwrap_or(MacAddr::ZERO), EtherType::IPV4);
         ethernet.emit(&mut self.last_hop.ethernet);
@@ -243,7 +242,7 @@ impl<I: PacketIo> Link<I> {
         Ok(Hop { source, awaits: mac.is_none().then_some(path.next_hop) })
     }
 
-    fn await_neighbor(&mut self, counters: &mut Counters, next: IpAddr, frame: I::Buf) {
+    fn await_neighbor(&mut self, counters: &mut Counters, next: Address, frame: I::Buf) {
         if self.neighbors.enqueue(next, frame).is_some() {
             counters.tx_neighbor_queue_full += 1;
         }
@@ -252,7 +251,7 @@ impl<I: PacketIo> Link<I> {
 
 /// The Ethernet header of the last packet, which serves for the next one to the same destination.
 struct LastHop {
-    destination: Ipv4Addr,
+    destination: Address,
     /// As many of these bytes as a header takes.
     ethernet: [u8; ETHERNET_ROOM],
     /// When route and neighbour have to be looked up again.
@@ -261,9 +260,9 @@ struct LastHop {
 
 impl LastHop {
     const NONE: Self =
-        Self { destination: Ipv4Addr::UNSPECIFIED, ethernet: [0; ETHERNET_ROOM], until: Instant::ZERO };
+        Self { destination: Address::ANY_V4, ethernet: [0; ETHERNET_ROOM], until: Instant::ZERO };
 
-    fn serves(&self, destination: Ipv4Addr, now: Instant) -> bool {
+    fn serves(&self, destination: Address, now: Instant) -> bool {
         now < self.until && self.destination == destination
     }
 }
@@ -275,9 +274,9 @@ const LAST_HOP_LIFETIME: Duration = Duration::from_secs(1);
 /// The first step of a packet's way.
 struct Hop {
     /// Our address.
-    source: Ipv4Addr,
+    source: Address,
     /// The neighbour that is being asked for its Ethernet address.
-    awaits: Option<IpAddr>,
+    awaits: Option<Address>,
 }
 
 /// Bytes of the largest Ethernet header.

@@ -1,11 +1,11 @@
 //! Finding out, and telling, who has which address on the link: ARP (RFC 826).
 
 use alloc::collections::VecDeque;
-use core::net::IpAddr;
 
 use netlane_packet_io::{PacketBuf, PacketIo};
 
 use super::Stack;
+use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::neighbor::{Heard, NeighborAction};
 use crate::wire::icmpv4::Unreachable;
@@ -17,9 +17,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Ok(arp) => arp,
             Err(malformed) => return self.counters.count_malformed(malformed),
         };
-        let sender = IpAddr::V4(arp.sender_ip);
+        let sender = Address::v4(arp.sender_ip);
         let interface = &self.link.interface;
-        let for_us = interface.owns(IpAddr::V4(arp.target_ip));
+        let for_us = interface.owns(Address::v4(arp.target_ip));
         // RFC 5227 §2.1.1: a probe comes from nobody yet, and is answered all the same.
         let is_probe = arp.sender_ip.is_unspecified();
         if !is_probe && (!interface.is_plausible_source(sender) || !interface.is_on_link(sender)) {
@@ -44,7 +44,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     /// Takes note of a neighbour's address, and sends what has waited for it.
-    pub(super) fn learn(&mut self, address: IpAddr, mac: MacAddr, heard: Heard) {
+    pub(super) fn learn(&mut self, address: Address, mac: MacAddr, heard: Heard) {
         let waiting = self.link.neighbors.learn(self.now, address, mac, heard);
         self.link.forget_last_hop();
         for frame in waiting {
@@ -52,7 +52,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         if heard == Heard::Reply {
             // Whoever does not ask for them leaves no room for more, and misses nothing.
-            let _ = self.learnt.try_push((address, mac));
+            let _ = self.learnt.try_push((address.into(), mac));
         }
     }
 
@@ -67,9 +67,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
     }
 
-    fn probe(&mut self, address: IpAddr, mac: Option<MacAddr>) {
+    fn probe(&mut self, address: Address, mac: Option<MacAddr>) {
         let Some(path) = self.link.interface.path(address) else { return };
-        let (IpAddr::V4(target), IpAddr::V4(own)) = (address, path.source) else { return };
+        let (Some(target), Some(own)) = (address.as_v4(), path.source.as_v4()) else { return };
         let to = mac.unwrap_or(MacAddr::BROADCAST);
         let target = (mac.unwrap_or(MacAddr::ZERO), target);
         if self.link.send_arp(&mut self.counters, to, ArpOperation::Request, target, own).is_err() {

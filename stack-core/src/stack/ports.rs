@@ -1,10 +1,9 @@
 //! The choice of local ports.
 
-use core::net::IpAddr;
-
 use netlane_packet_io::PacketIo;
 
 use super::Stack;
+use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::tcp::{Endpoint, FourTuple};
 use crate::wire::Protocol;
@@ -17,7 +16,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// A local port for a connection from `local` to `remote`, or `None` if each is taken. RFC 6056 §3.3.3: each
     /// remote end has a starting point of its own, hidden from others, and the search goes on where it ended
     /// before, so that it does not pass all ports in use each time.
-    pub(super) fn free_connection_port(&mut self, local: IpAddr, remote: Endpoint) -> Option<u16> {
+    pub(super) fn free_connection_port(&mut self, local: Address, remote: Endpoint) -> Option<u16> {
         let tuple = |port| FourTuple { local: Endpoint::new(local, port), remote };
         let start = self.secret.port_offset(&tuple(0)).wrapping_add(self.ports_tried);
         let (passed, port) = (0..).zip(ports_from(start)).find(|&(_, port)| {
@@ -30,7 +29,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     /// A local port for datagrams, or an identifier for echoes, that no other socket on `local` has.
-    pub(super) fn free_datagram_port(&mut self, protocol: Protocol, local: IpAddr) -> Option<u16> {
+    pub(super) fn free_datagram_port(&mut self, protocol: Protocol, local: Address) -> Option<u16> {
         let start = self.rng.u32(..);
         ports_from(start)
             .find(|&port| !self.sockets.demux.datagram_conflicts(protocol, Endpoint::new(local, port)))

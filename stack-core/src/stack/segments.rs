@@ -1,8 +1,6 @@
 //! TCP segments: in to the connection or listener that they are for, and out from the connections that have
 //! something to say. Here, and only here, a [`Decision`] is carried out.
 
-use core::net::IpAddr;
-
 use netlane_packet_io::{IpVersion, PacketIo, Segmentation, TxChecksum, TxOffload};
 
 use super::Stack;
@@ -14,7 +12,7 @@ use crate::socket::{Readiness, SocketError, SocketId};
 use crate::tcp::handshake::Offer;
 use crate::tcp::output::Plan;
 use crate::tcp::{Answer, Context, Decision, Endpoint, FourTuple, Next, Segment, SeqNumber};
-use crate::wire::{Malformed, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, TcpSegment, ipv4, tcp};
+use crate::wire::{Malformed, Protocol, TcpFlags, TcpHeader, TcpOptions, TcpSegment, ipv4, tcp};
 
 /// Frames that one connection may send before the others get their turn.
 const FRAMES_PER_TURN: usize = 64;
@@ -156,18 +154,20 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let max_payload = self.link.segmentation_limit(MAX_HEADERS).unwrap_or(0) as u32;
         let mut cx = context!(self, id);
         let Some(plan) = connection.plan(&mut cx, max_payload) else { return Ok(false) };
-        let (IpAddr::V4(source), IpAddr::V4(destination)) =
-            (connection.tuple.local.address, connection.tuple.remote.address)
-        else {
-            return Ok(false);
-        };
+        let FourTuple { local, remote } = connection.tuple;
         let segmented = plan.len > u32::from(plan.mss);
         let len = tcp::HEADER_LEN + plan.options.len() + plan.len as usize;
-        let packet = Outgoing { source: Some(source), destination, protocol: Protocol::TCP, len, segmented };
+        let packet = Outgoing {
+            source: Some(local.address),
+            destination: remote.address,
+            protocol: Protocol::TCP,
+            len,
+            segmented,
+        };
         let offload = self.link.io.caps().tx_checksum;
         let buffers = &self.sockets.buffers;
         let send = connection.state.send_buffer();
-        let sent = self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
+        let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             let header_len = header(&connection.tuple, &plan).emit(&plan.options, slot.bytes);
             if let Some(send) = send {
                 buffers.copy_queued(send, plan.offset as usize, &mut slot.bytes[header_len..]);
@@ -217,14 +217,15 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         header: &TcpHeader,
         options: &TcpOptions,
     ) -> Result<(), NotSent> {
-        let (IpAddr::V4(source), IpAddr::V4(destination)) = (tuple.local.address, tuple.remote.address)
-        else {
-            return Err(NotSent::NoRoute);
-        };
         let len = tcp::HEADER_LEN + options.len();
-        let packet =
-            Outgoing { source: Some(source), destination, protocol: Protocol::TCP, len, segmented: false };
-        self.link.send_ipv4(self.now, &mut self.counters, packet, |slot| {
+        let packet = Outgoing {
+            source: Some(tuple.local.address),
+            destination: tuple.remote.address,
+            protocol: Protocol::TCP,
+            len,
+            segmented: false,
+        };
+        self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             let header_len = header.emit(options, slot.bytes);
             finish(slot, header_len, 0, false)
         })
@@ -256,12 +257,11 @@ fn parse<'a>(incoming: &Incoming<'a>, verify: bool) -> Result<(FourTuple, Segmen
     let bytes = incoming.payload;
     let TcpSegment { header, options, payload } = TcpSegment::parse(bytes)?;
     if verify {
-        let pseudo = Sum::pseudo_v4(incoming.source, incoming.destination, Protocol::TCP, bytes.len());
-        tcp::verify(pseudo, bytes)?;
+        tcp::verify(incoming.pseudo(Protocol::TCP, bytes.len()), bytes)?;
     }
     let tuple = FourTuple {
-        local: Endpoint::new(IpAddr::V4(incoming.destination), header.dst_port),
-        remote: Endpoint::new(IpAddr::V4(incoming.source), header.src_port),
+        local: Endpoint::new(incoming.destination, header.dst_port),
+        remote: Endpoint::new(incoming.source, header.src_port),
     };
     let size = usize::from(incoming.offload.segment_size);
     let joined = if size == 0 { 1 } else { payload.len().div_ceil(size).max(1) as u32 };

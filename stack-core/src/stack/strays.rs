@@ -10,6 +10,7 @@ use netlane_packet_io::{PacketIo, RxChecksum, RxOffload};
 
 use super::Stack;
 use super::ingress::Incoming;
+use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::tcp::Segment;
 use crate::wire::{Ipv4Packet, TcpFlags};
@@ -37,8 +38,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         // The first stack has checked it.
         let Ok(Ipv4Packet { repr, payload, .. }) = Ipv4Packet::parse(&stray.packet) else { return };
         self.receive_segment(&Incoming {
-            source: repr.src,
-            destination: repr.dst,
+            source: Address::v4(repr.src),
+            destination: Address::v4(repr.dst),
             unicast: true,
             payload,
             packet: &stray.packet,

@@ -48,11 +48,12 @@ impl Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Address;
     use crate::tcp::Endpoint;
-    use core::net::{IpAddr, Ipv4Addr};
+    use core::net::Ipv4Addr;
 
     fn tuple(port: u16) -> FourTuple {
-        let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+        let address = Address::v4(Ipv4Addr::new(10, 0, 0, 1));
         FourTuple { local: Endpoint::new(address, port), remote: Endpoint::new(address, 80) }
     }
 

@@ -214,11 +214,12 @@ impl Handshake {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Address;
     use crate::tcp::Endpoint;
-    use core::net::{IpAddr, Ipv4Addr};
+    use core::net::Ipv4Addr;
 
     fn handshake(port: u16) -> Handshake {
-        let end = |last, port| Endpoint::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), port);
+        let end = |last, port| Endpoint::new(Address::v4(Ipv4Addr::new(10, 0, 0, last)), port);
         let tuple = FourTuple { local: end(1, 80), remote: end(2, port) };
         Handshake::new(tuple, SocketId::new(0, 0), SeqNumber(1), SeqNumber(2), Offer::NOTHING)
     }

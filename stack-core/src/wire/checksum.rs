@@ -3,6 +3,7 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Protocol;
+use crate::address::Address;
 
 /// A one's complement sum of 16-bit words that is still open: more can be added to it.
 ///
@@ -50,6 +51,15 @@ impl Sum {
     pub fn pseudo_v4(src: Ipv4Addr, dst: Ipv4Addr, protocol: Protocol, len: usize) -> Self {
         let addresses = Self::of_word(src.octets()).add(Self::of_word(dst.octets()));
         addresses.add_u16(u16::from(protocol.0)).add_len(len)
+    }
+
+    /// The sum of the pseudo-header of the family of `src` and `dst`.
+    #[inline]
+    pub(crate) fn pseudo(src: Address, dst: Address, protocol: Protocol, len: usize) -> Self {
+        match (src.as_v4(), dst.as_v4()) {
+            (Some(src), Some(dst)) => Self::pseudo_v4(src, dst, protocol, len),
+            _ => Self::pseudo_v6(src.to_v6(), dst.to_v6(), protocol, len),
+        }
     }
 
     /// The sum of the IPv6 pseudo-header (RFC 8200 §8.1). `len` is the length of the upper-layer packet in
