@@ -181,6 +181,12 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.now = self.now.max(now);
     }
 
+    /// Has TCP behave as `config` says from now on. What a connection has agreed on with its peer, and what was set
+    /// on its socket, stays.
+    pub fn set_tcp_config(&mut self, config: TcpConfig) {
+        self.tcp = config;
+    }
+
     /// The next socket that changed since its last event, and what it became ready for.
     pub fn next_event(&mut self) -> Option<Event> {
         self.sockets.next_event()

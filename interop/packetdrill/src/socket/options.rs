@@ -1,0 +1,182 @@
+//! Options of sockets: socket(7), tcp(7).
+
+use std::collections::BTreeMap;
+use std::ffi::c_int;
+
+use netlane_core::{Duration, KeepAlive, SocketId, Stack, StackConfig, TcpState};
+
+use super::Kind;
+use crate::device::RawIp;
+use crate::errno::Errno;
+use crate::world::World;
+
+/// What was set on a socket. Accepted connections take it over from their listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    no_delay: bool,
+    keepalive: bool,
+    probing: KeepAlive,
+    /// Seconds that `close` waits for what is queued.
+    pub(crate) linger: Option<c_int>,
+    pub(crate) receive_timeout: Option<Duration>,
+    pub(crate) send_timeout: Option<Duration>,
+    /// Options without any effect here, by level and name.
+    noted: BTreeMap<(c_int, c_int), c_int>,
+}
+
+/// Linux's accounts of a socket's memory, nine numbers: `<asm-generic/socket.h>`, `<linux/sock_diag.h>`.
+const SO_MEMINFO: c_int = 55;
+const MEMINFO: usize = 9 * 4;
+
+/// Options that change nothing for a stack of its own: they are noted and told again.
+const WITHOUT_EFFECT: [(c_int, c_int); 4] = [
+    (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+    (libc::SOL_SOCKET, libc::SO_REUSEPORT),
+    (libc::SOL_SOCKET, libc::SO_OOBINLINE),
+    (libc::SOL_SOCKET, libc::SO_PRIORITY),
+];
+
+impl Options {
+    pub(crate) fn new(config: &StackConfig) -> Self {
+        Self {
+            no_delay: !config.tcp.nagle,
+            keepalive: config.tcp.keepalive.is_some(),
+            probing: config.tcp.keepalive.unwrap_or_default(),
+            linger: None,
+            receive_timeout: None,
+            send_timeout: None,
+            noted: BTreeMap::new(),
+        }
+    }
+
+    /// Sets what the core has of them on a connection.
+    pub(crate) fn apply(&self, stack: &mut Stack<RawIp>, id: SocketId) {
+        // A connection that has ended meanwhile needs none.
+        let _ = stack.tcp_set_no_delay(id, self.no_delay);
+        let _ = stack.tcp_set_keepalive(id, self.keepalive.then_some(self.probing));
+    }
+
+    /// Sets what a listener gives to its connections before they are accepted.
+    pub(crate) fn apply_to_listener(&self, _stack: &mut Stack<RawIp>, _id: SocketId) {}
+}
+
+impl World {
+    /// setsockopt(2)
+    pub(crate) fn set_option(
+        &mut self,
+        fd: c_int,
+        level: c_int,
+        name: c_int,
+        value: &[u8],
+    ) -> Result<(), Errno> {
+        let socket = self.socket(fd)?;
+        let id = socket.id();
+        let options = &mut socket.options;
+        let probing = &mut options.probing;
+        match (level, name) {
+            (libc::SOL_TCP, libc::TCP_NODELAY) => options.no_delay = int(value)? != 0,
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => options.keepalive = int(value)? != 0,
+            (libc::SOL_TCP, libc::TCP_KEEPIDLE) => probing.idle = seconds(value, 32_767)?,
+            (libc::SOL_TCP, libc::TCP_KEEPINTVL) => probing.interval = seconds(value, 32_767)?,
+            (libc::SOL_TCP, libc::TCP_KEEPCNT) => probing.probes = seconds(value, 127)?.as_secs() as u8,
+            (libc::SOL_SOCKET, libc::SO_LINGER) => {
+                options.linger = (int(value)? != 0).then_some(int(value.get(4..).unwrap_or(&[]))?);
+            }
+            (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => options.receive_timeout = timeval(value)?,
+            (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => options.send_timeout = timeval(value)?,
+            known if WITHOUT_EFFECT.contains(&known) => {
+                options.noted.insert(known, int(value)?);
+            }
+            _ => return Err(Errno(libc::ENOPROTOOPT)),
+        }
+        let (options, connected) =
+            (options.clone(), matches!(socket.kind, Kind::Connecting(_) | Kind::Connected(_)));
+        if let Some(id) = id.filter(|_| connected) {
+            options.apply(self.stack(), id);
+        }
+        Ok(())
+    }
+
+    /// getsockopt(2)
+    pub(crate) fn option(&mut self, fd: c_int, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
+        let socket = self.socket(fd)?;
+        let id = socket.id();
+        let stream = !matches!(socket.kind, Kind::Datagrams { .. });
+        let (domain, listening) = (socket.domain, matches!(socket.kind, Kind::Listener(_)));
+        let options = &socket.options;
+        let value = match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_ERROR) => socket.error.take().map_or(0, |errno| errno.0),
+            (libc::SOL_SOCKET, libc::SO_TYPE) if stream => libc::SOCK_STREAM,
+            (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_DGRAM,
+            (libc::SOL_SOCKET, libc::SO_DOMAIN) => domain,
+            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => c_int::from(listening),
+            (libc::SOL_TCP, libc::TCP_NODELAY) => c_int::from(options.no_delay),
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => c_int::from(options.keepalive),
+            (libc::SOL_TCP, libc::TCP_KEEPIDLE) => options.probing.idle.as_secs() as c_int,
+            (libc::SOL_TCP, libc::TCP_KEEPINTVL) => options.probing.interval.as_secs() as c_int,
+            (libc::SOL_TCP, libc::TCP_KEEPCNT) => c_int::from(options.probing.probes),
+            (libc::SOL_TCP, libc::TCP_INFO) => return self.info(id),
+            // packetdrill asks for these two before each of its assertions, whatever they are about. An algorithm
+            // may have nothing to tell, and Linux's accounts of memory are its own.
+            (libc::SOL_TCP, libc::TCP_CC_INFO) => return Ok(Vec::new()),
+            (libc::SOL_SOCKET, SO_MEMINFO) => return Ok(vec![0; MEMINFO]),
+            (libc::SOL_SOCKET, libc::SO_LINGER) => {
+                let value = [c_int::from(options.linger.is_some()), options.linger.unwrap_or(0)];
+                return Ok(value.iter().flat_map(|part| part.to_ne_bytes()).collect());
+            }
+            known if WITHOUT_EFFECT.contains(&known) => options.noted.get(&known).copied().unwrap_or(0),
+            _ => return Err(Errno(libc::ENOPROTOOPT)),
+        };
+        Ok(value.to_ne_bytes().to_vec())
+    }
+
+    /// `struct tcp_info`, as far as the core keeps statistics.
+    fn info(&mut self, id: Option<SocketId>) -> Result<Vec<u8>, Errno> {
+        let state = id.and_then(|id| self.stack().tcp_state(id).ok()).unwrap_or(TcpState::Closed);
+        // Larger than the structure has ever been: callers cut off what they don't know.
+        let mut info = vec![0; 512];
+        info[0] = linux_state(state);
+        Ok(info)
+    }
+}
+
+/// The numbers of `<netinet/tcp.h>`.
+fn linux_state(state: TcpState) -> u8 {
+    match state {
+        TcpState::Established => 1,
+        TcpState::SynSent => 2,
+        TcpState::SynReceived => 3,
+        TcpState::FinWait1 => 4,
+        TcpState::FinWait2 => 5,
+        TcpState::TimeWait => 6,
+        TcpState::Closed => 7,
+        TcpState::CloseWait => 8,
+        TcpState::LastAck => 9,
+        TcpState::Listen => 10,
+        TcpState::Closing => 11,
+    }
+}
+
+fn int(value: &[u8]) -> Result<c_int, Errno> {
+    let bytes = value.get(..4).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(c_int::from_ne_bytes).ok_or(Errno(libc::EINVAL))
+}
+
+/// A number from 1 to `most`, of seconds or probes.
+fn seconds(value: &[u8], most: c_int) -> Result<Duration, Errno> {
+    match int(value)? {
+        n if (1..=most).contains(&n) => Ok(Duration::from_secs(n as u64)),
+        _ => Err(Errno(libc::EINVAL)),
+    }
+}
+
+/// `struct timeval`; zero stands for no end.
+fn timeval(value: &[u8]) -> Result<Option<Duration>, Errno> {
+    let part = |at: usize| {
+        let bytes = value.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(i64::from_ne_bytes).ok_or(Errno(libc::EINVAL))
+    };
+    let (seconds, micros) = (part(0)?.max(0) as u64, part(8)?.max(0) as u64);
+    let time = Duration::from_secs(seconds) + Duration::from_micros(micros);
+    Ok((!time.is_zero()).then_some(time))
+}

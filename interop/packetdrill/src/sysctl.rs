@@ -1,0 +1,77 @@
+//! Linux's system-wide settings of TCP, as far as netlane has them.
+
+use netlane_core::StackConfig;
+
+/// What becomes of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The stack follows it.
+    Applied,
+    /// It says what the stack does anyhow, or has no meaning for it.
+    Neutral,
+    /// It asks for something that the stack has not: a script that needs it cannot pass.
+    Missing,
+}
+
+/// Makes a setting. Linux's names are those of `/proc/sys`, with points or slashes.
+pub fn apply(key: &str, value: &str, config: &mut StackConfig) -> Effect {
+    let key = key.replace('/', ".");
+    let Some(name) = key.strip_prefix("net.ipv4.") else { return Effect::Missing };
+    let mut numbers = value.split_whitespace().map(number);
+    let (first, last) = (numbers.next().flatten(), numbers.next_back().flatten());
+    let Some(first) = first else { return keyed(name, value) };
+    let tcp = &mut config.tcp;
+    match name {
+        "tcp_timestamps" => tcp.timestamps = first != 0,
+        "tcp_window_scaling" => tcp.window_scaling = first != 0,
+        "tcp_syn_retries" => tcp.syn_retries = first.min(255) as u8,
+        "tcp_retries2" => tcp.retries = first.min(255) as u8,
+        "tcp_rmem" => tcp.receive_buffer = last.unwrap_or(first) as usize,
+        "tcp_wmem" => tcp.send_buffer = last.unwrap_or(first) as usize,
+        _ => return unsaid(name, first),
+    }
+    Effect::Applied
+}
+
+/// Settings that the stack follows without being told, and those that it cannot follow.
+fn unsaid(name: &str, value: u64) -> Effect {
+    if WITHOUT_MEANING.contains(&name) || ALWAYS.contains(&(name, value)) {
+        return Effect::Neutral;
+    }
+    Effect::Missing
+}
+
+/// Settings about how Linux does its work, and not about what its peers see.
+const WITHOUT_MEANING: [&str; 5] =
+    ["tcp_fack", "tcp_tso_win_divisor", "tcp_min_tso_segs", "tcp_pacing_ss_ratio", "tcp_pacing_ca_ratio"];
+
+/// What the stack does always.
+const ALWAYS: [(&str, u64); 10] = [
+    ("tcp_synack_retries", 5),
+    ("tcp_frto", 2),
+    ("tcp_sack", 1),
+    ("tcp_dsack", 1),
+    ("tcp_reordering", 3),
+    ("tcp_early_retrans", 4),
+    ("tcp_recovery", 1),
+    ("tcp_ecn", 0),
+    ("tcp_ecn_option", 2),
+    ("tcp_notsent_lowat", u32::MAX as u64),
+];
+
+/// Settings whose value is a word.
+fn keyed(name: &str, value: &str) -> Effect {
+    // The keys are the stack's own secret, and so are its cookies.
+    if (name, value) == ("tcp_fastopen_key", PACKETDRILLS_KEY) { Effect::Neutral } else { Effect::Missing }
+}
+
+/// The key that packetdrill's scripts make their cookies with.
+const PACKETDRILLS_KEY: &str = "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4";
+
+/// A number as C writes it.
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
