@@ -37,6 +37,8 @@ pub struct Tcp {
     pub syn_retries: u8,
     /// How often a SYN-ACK is repeated before a handshake is forgotten.
     pub syn_ack_retries: u8,
+    /// When SYNs are answered without remembering them (RFC 4987 §3.6).
+    pub syn_cookies: SynCookies,
     /// How often a segment is repeated, or a zero window probed, before the connection fails.
     pub retries: u8,
     /// Probe silent peers on every socket that does not decide for itself; off where `None`.
@@ -69,6 +71,7 @@ impl Default for Tcp {
             rto_max: Duration::from_secs(60),
             syn_retries: 7,
             syn_ack_retries: 5,
+            syn_cookies: SynCookies::default(),
             retries: 15,
             keepalive: None,
             time_wait: Duration::from_secs(60),
@@ -78,6 +81,19 @@ impl Default for Tcp {
             initial_window: 10,
         }
     }
+}
+
+/// When SYNs are answered without remembering them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SynCookies {
+    /// Where no more handshakes can be remembered.
+    #[default]
+    WhenFull,
+    /// Always.
+    Always,
+    /// Never: SYNs that cannot be remembered are dropped.
+    Off,
 }
 
 /// When to ask a silent peer whether it still lives (RFC 9293 §3.8.4).

@@ -135,6 +135,8 @@ pub struct TcpConfig {
     pub syn_retries: u8,
     /// How often a SYN-ACK is repeated before a handshake is forgotten.
     pub syn_ack_retries: u8,
+    /// When SYNs are answered without remembering them.
+    pub syn_cookies: SynCookies,
     /// How often a segment is repeated, or a zero window probed, before the connection fails.
     pub retries: u8,
     /// Keep-alive probes for connections that have nothing to say, for all sockets that don't decide
@@ -166,6 +168,7 @@ impl Default for TcpConfig {
             rto_max: Duration::from_secs(60),
             syn_retries: 7,
             syn_ack_retries: 5,
+            syn_cookies: SynCookies::default(),
             retries: 15,
             keepalive: None,
             time_wait: Duration::from_secs(60),
@@ -175,6 +178,20 @@ impl Default for TcpConfig {
             initial_window: 10,
         }
     }
+}
+
+/// When SYNs are answered without remembering them: the answer's sequence number says all that matters (RFC 4987
+/// §3.6). Lost answers are not repeated, and without timestamps (RFC 7323) such connections have neither window
+/// scaling nor selective acknowledgements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SynCookies {
+    /// Where no more handshakes can be remembered ([`Limits::syn_queue`], [`Limits::syn_cache`]).
+    #[default]
+    WhenFull,
+    /// Always.
+    Always,
+    /// Never: SYNs that cannot be remembered are dropped.
+    Off,
 }
 
 /// When to ask a silent peer whether it still lives (RFC 9293 §3.8.4).

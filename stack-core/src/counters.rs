@@ -95,6 +95,12 @@ counters! {
     tcp_resets_sent,
     /// SYNs dropped: too many handshakes, of one listener or of all.
     tcp_syn_queue_full,
+    /// SYNs answered with a cookie: nothing was remembered.
+    tcp_syn_cookies_sent,
+    /// Cookies that came back and opened a connection.
+    tcp_syn_cookies_accepted,
+    /// Segments of no connection that could have brought a cookie back and did not.
+    tcp_syn_cookies_refused,
     /// SYNs, and segments that would complete a handshake, dropped: too many connections waited to be accepted.
     tcp_accept_queue_full,
     /// Segments dropped: outside of the window.

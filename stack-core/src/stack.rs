@@ -66,6 +66,8 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     fragments: Reassembly,
     /// Connections that peers have begun to open.
     handshakes: SynCache,
+    /// Until when a SYN cookie may come back.
+    cookies_until: Instant,
     counters: Counters,
     /// Neighbours that answered, for the stacks of other queues.
     learnt: ArrayVec<(IpAddr, MacAddr), LEARNT>,
@@ -134,6 +136,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 rng.u64(..),
             ),
             handshakes: SynCache::new(limits.syn_cache, rng.u64(..)),
+            cookies_until: Instant::ZERO,
             counters: Counters::default(),
             learnt: ArrayVec::new(),
             queues: shared.0,

@@ -8,7 +8,7 @@
 //! | file | what it decides |
 //! |---|---|
 //! | `handshake` | SYN-SENT, SYN-RECEIVED, and what their options agree on |
-//! | `listener`, `syn_cache` | connections that peers open, until they are accepted |
+//! | `listener`, `syn_cache`, `syn_cookie` | connections that peers open, until they are accepted |
 //! | `synchronized` | ESTABLISHED to LAST-ACK: which segments count, and what they acknowledge |
 //! | `time_wait`, `reset` | the states after, and the answer to segments of no connection |
 //! | `send`, `receive`, `reassembly` | the two sequence spaces |
@@ -35,6 +35,7 @@ pub(crate) mod rtt;
 pub(crate) mod send;
 pub(crate) mod seq;
 pub(crate) mod syn_cache;
+pub(crate) mod syn_cookie;
 pub(crate) mod synchronized;
 pub(crate) mod time_wait;
 pub(crate) mod timers;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use netlane_core::{HeapBuffers, Instant, SocketId, Stack, StackConfig, TcpState};
-use netlane_sim::{DeviceConfig, SimDevice, SimStack};
+use netlane_sim::{DeviceConfig, Script, SimDevice, SimFrame, SimStack, syn};
 
 /// Counts what the tests' own threads allocate; each test has one.
 struct Counting;
@@ -180,6 +180,32 @@ fn idle_stack_allocates_nothing() {
         pair.turn();
     }
     assert_eq!(allocations() - before, 0);
+}
+
+/// What a handshake may take that a peer has begun, all tables included.
+const MOST_BYTES_OF_A_HANDSHAKE: i64 = 140;
+
+#[test]
+fn handshake_takes_little_memory() {
+    const HANDSHAKES: usize = 8_192;
+    let mut config = StackConfig::default();
+    config.interface.addresses = vec!["10.0.0.1/24".parse().unwrap()];
+    config.interface.neighbors = vec![(Script::PEER.ip(), Script::PEER_MAC)];
+    config.limits.syn_queue = HANDSHAKES;
+    let device = SimDevice::new(Script::STACK_MAC.0, &DeviceConfig::default());
+    let mut stack = Stack::new(device, HeapBuffers::new(), config, 1);
+    stack.tcp_listen(Script::STACK, 16).unwrap();
+    let script = Script::new();
+    let before = bytes();
+    for n in 0..HANDSHAKES {
+        stack.io_mut().deliver(SimFrame::loose(&script.frame(&syn().port(1_024 + n as u16))));
+        stack.poll(Instant::ZERO).expect("the device is there");
+        assert!(stack.io_mut().take_sent().is_some(), "a SYN-ACK");
+    }
+    let each = (bytes() - before) / HANDSHAKES as i64;
+    println!("a handshake takes {each} bytes");
+    assert!(each <= MOST_BYTES_OF_A_HANDSHAKE, "{each} bytes");
+    assert_eq!(stack.counters().tcp_syn_cookies_sent, 0);
 }
 
 /// What an idle connection may take, all tables included. The goal is 256.

@@ -6,7 +6,9 @@ use ipnet::IpNet;
 use netlane_backends::tap::TapConfig;
 use netlane_backends::wrap::impair::{ImpairConfig, Impairment, Rate};
 use netlane_config::{Config, Impair, MacAddress, TapBackend};
-use netlane_core::{InterfaceConfig, KeepAlive, Limits, MacAddr, Route, StackConfig, TcpConfig, VlanId};
+use netlane_core::{
+    InterfaceConfig, KeepAlive, Limits, MacAddr, Route, StackConfig, SynCookies, TcpConfig, VlanId,
+};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::lane::LaneConfig;
@@ -79,6 +81,7 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             rto_max: tcp.rto_max,
             syn_retries: tcp.syn_retries,
             syn_ack_retries: tcp.syn_ack_retries,
+            syn_cookies: syn_cookies(tcp.syn_cookies),
             retries: tcp.retries,
             keepalive: tcp.keepalive.map(|keepalive| KeepAlive {
                 idle: keepalive.idle,
@@ -92,6 +95,14 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             receive_buffer: shape.receive,
             initial_window: tcp.initial_window,
         },
+    }
+}
+
+const fn syn_cookies(cookies: netlane_config::SynCookies) -> SynCookies {
+    match cookies {
+        netlane_config::SynCookies::WhenFull => SynCookies::WhenFull,
+        netlane_config::SynCookies::Always => SynCookies::Always,
+        netlane_config::SynCookies::Off => SynCookies::Off,
     }
 }
 

@@ -7,12 +7,14 @@ use super::ingress::Incoming;
 use super::link::NotSent;
 use super::segments::{Stalled, context};
 use crate::buffers::Buffers;
+use crate::config::SynCookies;
 use crate::socket::{Readiness, SocketId};
 use crate::tcp::connection::{Connection, Options, State};
 use crate::tcp::handshake::{Exchange, Offer, Verdict};
+use crate::tcp::rtt::RttEstimator;
 use crate::tcp::syn_cache::Handshake;
-use crate::tcp::{Context, Decision, FourTuple, Segment, SeqNumber, reset};
-use crate::wire::{TcpFlags, TcpHeader};
+use crate::tcp::{Context, Decision, FourTuple, Segment, SeqNumber, reset, syn_cookie};
+use crate::wire::{TcpFlags, TcpHeader, TcpOptions};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// A segment of no connection: it may belong to a handshake, or begin one. Others are answered with a reset
@@ -28,6 +30,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         {
             return;
         }
+        if self.receive_cookie(tuple, segment) {
+            return;
+        }
         if self.queues > 1 && self.pass_on(incoming, segment) {
             return;
         }
@@ -35,26 +40,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             return;
         }
         if let Some(listener) = self.listener_for(tuple, segment) {
-            let iss = self.secret.initial_sequence_number(tuple, self.now);
-            return self.begin_handshake(listener, tuple, segment, iss);
+            return self.open_passively(listener, tuple, segment);
         }
         self.counters.rx_no_socket += 1;
         let (seq, ack) = reset::answer(segment);
         self.answer_with_reset(tuple, seq, ack);
-    }
-
-    /// A SYN that is younger than the connection `id` in TIME-WAIT, which had sent all before `snd_nxt`. Where
-    /// nobody takes it, the old connection goes on.
-    pub(super) fn reopen(&mut self, id: SocketId, tuple: &FourTuple, syn: &Segment<'_>, snd_nxt: SeqNumber) {
-        let Some(listener) = self.listener_for(tuple, syn) else {
-            return self.carry_out(id, Decision::OUTPUT);
-        };
-        // Its user may still hold the handle, and have bytes to read.
-        self.end(id, None, Readiness::empty());
-        // RFC 9293 §3.6.1: the new sequence numbers lie above those of the old connection.
-        let iss = self.secret.initial_sequence_number(tuple, self.now);
-        let iss = if iss.after(snd_nxt) { iss } else { snd_nxt + REOPENING_DISTANCE };
-        self.begin_handshake(listener, tuple, syn, iss);
     }
 
     /// The listener that a segment opens a connection with, if it is a SYN for one.
@@ -63,20 +53,111 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         (kind == TcpFlags::SYN).then(|| self.sockets.demux.listener(tuple.local)).flatten()
     }
 
-    /// Takes a SYN for a listener into the SYN cache, if there is room for the connection that it asks for.
-    fn begin_handshake(&mut self, listener: SocketId, tuple: &FourTuple, syn: &Segment<'_>, iss: SeqNumber) {
+    /// A SYN for a listener: it is remembered, or answered with a cookie.
+    fn open_passively(&mut self, listener: SocketId, tuple: &FourTuple, syn: &Segment<'_>) {
+        if !self.has_room(listener) {
+            return;
+        }
+        match (self.tcp.syn_cookies, self.is_syn_queue_full(listener)) {
+            (SynCookies::Always, _) | (SynCookies::WhenFull, true) => self.answer_with_cookie(tuple, syn),
+            (SynCookies::Off, true) => self.counters.tcp_syn_queue_full += 1,
+            (SynCookies::WhenFull | SynCookies::Off, false) => {
+                let iss = self.secret.initial_sequence_number(tuple, self.now);
+                self.begin_handshake(listener, tuple, syn, iss);
+            }
+        }
+    }
+
+    /// A SYN that is younger than the connection `id` in TIME-WAIT, which had sent all before `snd_nxt`. Where
+    /// nobody takes it, the old connection goes on.
+    pub(super) fn reopen(&mut self, id: SocketId, tuple: &FourTuple, syn: &Segment<'_>, snd_nxt: SeqNumber) {
+        let Some(listener) = self.listener_for(tuple, syn) else {
+            return self.carry_out(id, Decision::OUTPUT);
+        };
+        if !self.has_room(listener) {
+            return;
+        }
+        if self.is_syn_queue_full(listener) {
+            // A cookie cannot promise that its sequence numbers are new.
+            self.counters.tcp_syn_queue_full += 1;
+            return;
+        }
+        // Its user may still hold the handle, and have bytes to read.
+        self.end(id, None, Readiness::empty());
+        // RFC 9293 §3.6.1: the new sequence numbers lie above those of the old connection.
+        let iss = self.secret.initial_sequence_number(tuple, self.now);
+        let iss = if iss.after(snd_nxt) { iss } else { snd_nxt + REOPENING_DISTANCE };
+        self.begin_handshake(listener, tuple, syn, iss);
+    }
+
+    /// Whether a connection through `listener` would find a place; what hinders it is counted.
+    fn has_room(&mut self, listener: SocketId) -> bool {
         let no_socket = self.sockets.table.vacancy().is_none();
-        let Some(queue) = self.sockets.table.listener_mut(listener) else { return };
+        let Some(queue) = self.sockets.table.listener_mut(listener) else { return false };
         if !queue.has_room() {
             self.counters.tcp_accept_queue_full += 1;
-        } else if no_socket {
-            self.counters.sockets_full += 1;
-        } else if queue.in_handshake >= self.limits.syn_queue || self.handshakes.is_full() {
-            self.counters.tcp_syn_queue_full += 1;
-        } else {
-            let handshake = Handshake::new(*tuple, listener, iss, syn.seq, Offer::of(syn));
-            queue.in_handshake += usize::from(self.handshakes.insert(handshake, self.now, &self.tcp));
+            return false;
         }
+        self.counters.sockets_full += u64::from(no_socket);
+        !no_socket
+    }
+
+    fn is_syn_queue_full(&mut self, listener: SocketId) -> bool {
+        let queue = self.sockets.table.listener_mut(listener);
+        self.handshakes.is_full() || queue.is_none_or(|queue| queue.in_handshake >= self.limits.syn_queue)
+    }
+
+    fn begin_handshake(&mut self, listener: SocketId, tuple: &FourTuple, syn: &Segment<'_>, iss: SeqNumber) {
+        let handshake = Handshake::new(*tuple, listener, iss, syn.seq, Offer::of(syn));
+        if let Some(index) = self.remember(handshake) {
+            self.handshakes.owe(index);
+        }
+    }
+
+    fn remember(&mut self, handshake: Handshake) -> Option<u32> {
+        let queue = self.sockets.table.listener_mut(handshake.listener)?;
+        let index = self.handshakes.insert(handshake, self.now, &self.tcp)?;
+        queue.in_handshake += 1;
+        Some(index)
+    }
+
+    /// Answers a SYN, and remembers nothing.
+    fn answer_with_cookie(&mut self, tuple: &FourTuple, syn: &Segment<'_>) {
+        let ours = self.offer(tuple);
+        let peers = syn_cookie::rememberable(&ours, Offer::of(syn));
+        let iss = syn_cookie::bake(&self.secret, tuple, syn.seq, &peers, self.now);
+        let exchange = Exchange { iss, irs: syn.seq, ours, peers };
+        let mut options = ours.options(Some(&peers), self.now);
+        if let Some(stamps) = &mut options.timestamps {
+            stamps.value = syn_cookie::stamp(stamps.value, &peers);
+        }
+        self.cookies_until = self.now + syn_cookie::LIFETIME;
+        match self.send_syn_ack(tuple, &exchange, &options) {
+            Ok(()) => self.counters.tcp_syn_cookies_sent += 1,
+            Err(_) => self.counters.tx_suppressed += 1,
+        }
+    }
+
+    /// A segment of no connection that may bring a cookie back. Returns whether it does.
+    fn receive_cookie(&mut self, tuple: &FourTuple, segment: &Segment<'_>) -> bool {
+        let kind = segment.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST);
+        if self.now >= self.cookies_until || kind != TcpFlags::ACK {
+            return false;
+        }
+        let Some(listener) = self.sockets.demux.listener(tuple.local) else { return false };
+        let ours = self.offer(tuple);
+        let Some(exchange) = syn_cookie::open(&self.secret, tuple, segment, ours, self.now) else {
+            self.counters.tcp_syn_cookies_refused += 1;
+            return false;
+        };
+        if self.establish(listener, tuple, exchange, RttEstimator::new(&self.tcp), segment) {
+            self.counters.tcp_syn_cookies_accepted += 1;
+        } else if !self.is_syn_queue_full(listener) {
+            // The peer is a true one. If it waits for us to speak, only a repeated SYN-ACK lets it in.
+            let Exchange { iss, irs, peers, .. } = exchange;
+            self.remember(Handshake::new(*tuple, listener, iss, irs, peers));
+        }
+        true
     }
 
     /// A segment of a handshake. Returns whether the handshake was still somebody's.
@@ -96,42 +177,41 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 self.answer_with_reset(&handshake.tuple, seq, ack);
             }
             Verdict::Refused => self.forget_handshake(index),
-            Verdict::Acknowledged => self.complete_handshake(index, &handshake, exchange, segment),
+            Verdict::Acknowledged => {
+                let rtt = handshake.measure(self.now, &self.tcp);
+                if self.establish(handshake.listener, &handshake.tuple, exchange, rtt, segment) {
+                    self.forget_handshake(index);
+                }
+            }
         }
         true
     }
 
     /// The peer has acknowledged our SYN: the connection joins its listener's accept queue. Where there is no
     /// room for it, the segment is dropped. The peer believes that it is connected; our SYN-ACK and its data
-    /// are repeated until there is room, and nobody is reset.
-    fn complete_handshake(
+    /// are repeated until there is room, and nobody is reset. Returns whether there was room.
+    fn establish(
         &mut self,
-        index: u32,
-        handshake: &Handshake,
+        listener: SocketId,
+        tuple: &FourTuple,
         exchange: Exchange,
+        rtt: RttEstimator,
         segment: &Segment<'_>,
-    ) {
-        let &Handshake { tuple, listener, .. } = handshake;
-        if !self.sockets.table.listener_mut(listener).is_some_and(|queue| queue.has_room()) {
-            self.counters.tcp_accept_queue_full += 1;
-            return;
+    ) -> bool {
+        if !self.has_room(listener) {
+            return false;
         }
-        let Some(id) = self.sockets.table.vacancy() else {
-            self.counters.sockets_full += 1;
-            return;
-        };
+        let Some(id) = self.sockets.table.vacancy() else { return false };
         let Some(buffers) = self.sockets.open_buffers(id, Some(listener), &self.tcp) else {
             self.counters.buffers_full += 1;
-            return;
+            return false;
         };
-        self.forget_handshake(index);
         let options = Options::new(&self.tcp);
-        let rtt = handshake.measure(self.now, &self.tcp);
         let mut state = exchange.into_synchronized(&context!(self, id), segment, rtt, buffers);
         state.watch(options.keepalive.as_deref(), self.now);
         let state = State::Synchronized(state);
-        let connection = Connection { tuple, options, error: None, detached: false, state };
-        let Some(id) = self.sockets.add_connection(connection) else { return };
+        let connection = Connection { tuple: *tuple, options, error: None, detached: false, state };
+        let Some(id) = self.sockets.add_connection(connection) else { return false };
         self.sockets.silence(id);
         self.counters.tcp_passive_opens += 1;
         if let Some(queue) = self.sockets.table.listener_mut(listener) {
@@ -139,6 +219,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         self.sockets.notify(listener, Readiness::READABLE);
         self.take_rest(id, segment);
+        true
     }
 
     /// A connection that a segment has established looks at what else is in it.
@@ -175,7 +256,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 continue;
             }
             let exchange = handshake.exchange(self.offer(&handshake.tuple));
-            if self.send_syn_ack(&handshake.tuple, &exchange) == Err(NotSent::Busy) {
+            let options = exchange.ours.options(Some(&exchange.peers), self.now);
+            if self.send_syn_ack(&handshake.tuple, &exchange, &options) == Err(NotSent::Busy) {
                 return Err(Stalled);
             }
             // What cannot be sent is lost on its way: the timer repeats it or gives up.
@@ -184,19 +266,22 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         Ok(())
     }
 
-    fn send_syn_ack(&mut self, tuple: &FourTuple, exchange: &Exchange) -> Result<(), NotSent> {
-        let Exchange { iss, irs, ours, peers } = exchange;
+    fn send_syn_ack(
+        &mut self,
+        tuple: &FourTuple,
+        exchange: &Exchange,
+        options: &TcpOptions,
+    ) -> Result<(), NotSent> {
         let header = TcpHeader {
             src_port: tuple.local.port,
             dst_port: tuple.remote.port,
-            seq: iss.0,
-            ack: (*irs + 1).0,
+            seq: exchange.iss.0,
+            ack: (exchange.irs + 1).0,
             flags: TcpFlags::SYN | TcpFlags::ACK,
-            window: ours.window,
+            window: exchange.ours.window,
             urgent: 0,
         };
-        let options = ours.options(Some(peers), self.now);
-        self.send_lone(tuple, &header, &options)?;
+        self.send_lone(tuple, &header, options)?;
         self.counters.tcp_segments_sent += 1;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use core::hash::Hasher;
 
-use siphasher::sip::SipHasher13;
+use siphasher::sip::{SipHasher13, SipHasher24};
 
 use super::FourTuple;
 use super::seq::SeqNumber;
@@ -35,6 +35,17 @@ impl Secret {
     /// RFC 6056 §3.3.3: where the search for a free local port begins, for each remote end another place.
     pub(crate) fn port_offset(&self, tuple: &FourTuple) -> u32 {
         self.hash(2, &FourTuple { local: tuple.local.with_port(0), ..*tuple }) as u32
+    }
+
+    /// The authenticator of a SYN cookie: what nobody can tell who has not seen it. Each `period` has other ones,
+    /// as if it had a secret of its own.
+    pub(crate) fn cookie(&self, tuple: &FourTuple, irs: SeqNumber, size: u32, period: u64) -> u64 {
+        let mut hasher = SipHasher24::new_with_key(&self.key);
+        hasher.write_u8(3);
+        hasher.write_u64(period);
+        hasher.write_u64(u64::from(size) << 32 | u64::from(irs.0));
+        core::hash::Hash::hash(tuple, &mut hasher);
+        hasher.finish()
     }
 
     fn hash(&self, purpose: u8, tuple: &FourTuple) -> u64 {

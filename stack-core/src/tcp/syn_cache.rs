@@ -79,11 +79,10 @@ impl SynCache {
         self.by_ends.len() >= self.limit
     }
 
-    /// Adds a handshake that [`find`](Self::find) does not know, and owes its SYN-ACK. Returns whether there
-    /// was room.
-    pub(crate) fn insert(&mut self, handshake: Handshake, now: Instant, config: &TcpConfig) -> bool {
+    /// Adds a handshake that [`find`](Self::find) does not know, if there is room.
+    pub(crate) fn insert(&mut self, handshake: Handshake, now: Instant, config: &TcpConfig) -> Option<u32> {
         if self.is_full() {
-            return false;
+            return None;
         }
         let index = self.free.pop().unwrap_or_else(|| {
             self.records.push(None);
@@ -96,8 +95,7 @@ impl SynCache {
             records[index as usize].as_ref().map_or(0, |record| hasher.hash_one(record.tuple))
         });
         self.wheel.set(index, now + handshake.pause(config));
-        self.owe(index);
-        true
+        Some(index)
     }
 
     /// The handshake is complete, or given up.
@@ -228,13 +226,13 @@ mod tests {
     fn handshake_is_found_by_its_ends_until_it_is_removed() {
         let config = TcpConfig::default();
         let mut cache = SynCache::new(2, 7);
-        assert!(cache.insert(handshake(1), Instant::ZERO, &config));
-        assert!(cache.insert(handshake(2), Instant::ZERO, &config));
-        assert!(!cache.insert(handshake(3), Instant::ZERO, &config), "there is room for two");
+        assert!(cache.insert(handshake(1), Instant::ZERO, &config).is_some());
+        assert!(cache.insert(handshake(2), Instant::ZERO, &config).is_some());
+        assert_eq!(cache.insert(handshake(3), Instant::ZERO, &config), None, "there is room for two");
         let first = cache.find(&handshake(1).tuple).unwrap();
         assert!(cache.remove(first).is_some());
         assert_eq!(cache.find(&handshake(1).tuple), None);
-        assert!(cache.insert(handshake(3), Instant::ZERO, &config));
+        assert!(cache.insert(handshake(3), Instant::ZERO, &config).is_some());
         assert_ne!(cache.find(&handshake(2).tuple), cache.find(&handshake(3).tuple));
     }
 
@@ -242,11 +240,14 @@ mod tests {
     fn place_in_the_queue_of_one_that_has_gone_sends_nothing_for_its_successor() {
         let config = TcpConfig::default();
         let mut cache = SynCache::new(1, 7);
-        cache.insert(handshake(1), Instant::ZERO, &config);
-        let index = cache.next_owing().unwrap();
-        cache.remove(index);
-        cache.insert(handshake(2), Instant::ZERO, &config);
-        assert!(cache.next_owing().is_some());
+        for port in [1, 2] {
+            let index = cache.insert(handshake(port), Instant::ZERO, &config).unwrap();
+            cache.owe(index);
+            assert_eq!(cache.next_owing(), Some(index));
+            if port == 1 {
+                cache.remove(index);
+            }
+        }
         cache.sent(Instant::ZERO);
         assert_eq!(cache.next_owing(), None);
     }

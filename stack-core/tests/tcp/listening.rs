@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use netlane_core::SocketError;
-use netlane_sim::{Script, ack, data, rst, syn, syn_ack};
+use netlane_core::{SocketError, SocketId, StackConfig, SynCookies, TcpState};
+use netlane_sim::impairment::{Impairment, Rate};
+use netlane_sim::{Script, World, ack, data, rst, seed, syn, syn_ack};
+
+use crate::app;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -34,16 +37,20 @@ fn repeated_syn_is_answered_at_once() {
 
 #[test]
 fn syn_queue_of_a_listener_is_limited() {
-    let mut script = Script::builder().stack(|config| config.limits.syn_queue = 2).start();
+    let mut script = without_cookies(|config| config.limits.syn_queue = 2);
     script.listen();
     full_of_two_handshakes(&mut script);
 }
 
 #[test]
 fn handshakes_of_all_listeners_together_are_limited() {
-    let mut script = Script::builder().stack(|config| config.limits.syn_cache = 2).start();
+    let mut script = without_cookies(|config| config.limits.syn_cache = 2);
     script.listen();
     full_of_two_handshakes(&mut script);
+}
+
+fn without_cookies(change: impl FnOnce(&mut StackConfig)) -> Script {
+    Script::builder().stack(|config| config.tcp.syn_cookies = SynCookies::Off).stack(change).start()
 }
 
 fn full_of_two_handshakes(script: &mut Script) {
@@ -150,4 +157,49 @@ fn full_table_of_sockets_drops_syns_and_resets_nobody() {
     script.inject(ack(1).port(1_002));
     let second = script.stack().tcp_accept(listener).unwrap().expect("the second");
     assert_eq!(script.stack().take_error(second), Ok(None::<SocketError>));
+}
+
+#[test]
+fn ten_thousand_connections_at_once_to_a_backlog_of_128_are_all_accepted() {
+    const CONNECTIONS: usize = 10_000;
+    let (mut world, client, server) = World::pair(seed(1), |host| host);
+    let rate = Some(Rate { bits_per_second: 1_000_000_000, queue_bytes: 1 << 24 });
+    world.impair_all(&Impairment { delay: MS(10), rate, ..Impairment::default() });
+    let address = app::address(server, 80);
+    let listener = world[server].tcp_listen(address, 128).unwrap();
+    let sockets: Vec<_> =
+        (0..CONNECTIONS).map(|_| world[client].tcp_connect(None, address).unwrap()).collect();
+    for &socket in &sockets {
+        assert_eq!(world[client].tcp_send(socket, b"question"), Ok(8));
+    }
+    let mut answered = 0;
+    let all = world.run_until(
+        |world| {
+            while let Some(accepted) = world[server].tcp_accept(listener).unwrap() {
+                answered += usize::from(answer(world, server, accepted));
+            }
+            while let Some(event) = world[server].next_event() {
+                if event.socket != listener {
+                    answered += usize::from(answer(world, server, event.socket));
+                }
+            }
+            answered == CONNECTIONS
+        },
+        Duration::from_secs(100),
+    );
+    assert!(all, "{answered} of {CONNECTIONS} were answered");
+    world.run_for(MS(100));
+    for socket in sockets {
+        assert_eq!(world[client].tcp_state(socket), Ok(TcpState::Established));
+        assert_eq!(world[client].tcp_recv(socket, &mut [0; 8]), Ok(6));
+    }
+    for host in [client, server] {
+        assert_eq!(world[host].counters().tcp_resets_sent, 0);
+    }
+}
+
+/// Answers a question once it has arrived.
+fn answer(world: &mut World, server: netlane_sim::HostId, socket: SocketId) -> bool {
+    let asked = world[server].tcp_recv(socket, &mut [0; 8]) == Ok(8);
+    asked && world[server].tcp_send(socket, b"answer") == Ok(6)
 }

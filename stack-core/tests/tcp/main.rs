@@ -9,4 +9,5 @@ mod handshake;
 mod listening;
 mod retransmission;
 mod selective_acks;
+mod syn_cookies;
 mod transfer;
