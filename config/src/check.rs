@@ -150,6 +150,8 @@ fn limits(config: &Config, findings: &mut Findings) {
     // One packet of the largest kind, and what it takes to keep it.
     findings.expect_at_least("limits.fragment-bytes", limits.fragment_bytes, 128 * 1024);
     findings.expect_at_least("limits.errors-per-second", limits.errors_per_second, 1);
+    let challenges = limits.challenge_acks_per_second;
+    findings.expect_at_least("limits.challenge-acks-per-second", challenges, 1);
     // A burst of 32 each way, and as many on their way.
     findings.expect_at_least("limits.packet-buffers", limits.packet_buffers, 128);
     let one_socket = config.tcp.send_buffer.saturating_add(config.tcp.receive_buffer);

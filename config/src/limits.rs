@@ -32,6 +32,8 @@ pub struct Limits {
     pub fragment_bytes: usize,
     /// ICMP errors and TCP resets for nobody's connection that are sent in a second.
     pub errors_per_second: u32,
+    /// Acknowledgements that challenge the sender of a suspicious segment, in a second (RFC 5961 §7).
+    pub challenge_acks_per_second: u32,
     /// Frames that the backend's pool holds: those in its rings, and those on their way.
     pub packet_buffers: usize,
     /// Bytes that wait in the buffers of all sockets together.
@@ -53,6 +55,7 @@ impl Default for Limits {
             fragments: 128,
             fragment_bytes: 4 << 20,
             errors_per_second: 1_000,
+            challenge_acks_per_second: 1_000,
             packet_buffers: 4_096,
             memory: 1 << 30,
         }

@@ -551,6 +551,7 @@ fn config(setup: Setup) -> StackConfig {
             fragments: 4,
             fragment_bytes: 4_000,
             errors_per_second: 20,
+            challenge_acks_per_second: 20,
         },
         tcp: TcpConfig {
             timestamps: setup.timestamps,

@@ -88,6 +88,9 @@ pub struct Limits {
     pub fragment_bytes: usize,
     /// ICMP errors and TCP resets to nobody in particular that the stack sends, per second.
     pub errors_per_second: u32,
+    /// Acknowledgements that challenge the sender of a suspicious segment, of all connections together, per
+    /// second: so many in the middle, for the bound is drawn anew each second (RFC 5961 §7).
+    pub challenge_acks_per_second: u32,
 }
 
 impl Default for Limits {
@@ -104,6 +107,7 @@ impl Default for Limits {
             fragments: 128,
             fragment_bytes: 4 << 20,
             errors_per_second: 1_000,
+            challenge_acks_per_second: 1_000,
         }
     }
 }

@@ -107,6 +107,8 @@ counters! {
     tcp_out_of_window,
     /// Segments dropped: without ACK where all must have it.
     tcp_without_ack,
+    /// Segments dropped: without timestamps where both ends have agreed to send them.
+    tcp_without_timestamp,
     /// Segments dropped: older than what has arrived (PAWS).
     tcp_outdated_timestamp,
     /// Bytes cut off: beyond the window or the buffer.

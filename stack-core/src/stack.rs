@@ -12,13 +12,14 @@ use crate::counters::Counters;
 use crate::fragments::{FragmentLimits, Reassembly};
 use crate::interface::Interface;
 use crate::neighbor::{NeighborCache, NeighborLimits};
-use crate::rate_limit::RateLimit;
+use crate::rate_limit::{RateLimit, VagueLimit};
 use crate::socket::Event;
 use crate::tcp::isn::Secret;
 use crate::tcp::syn_cache::SynCache;
 use crate::time::Instant;
 use crate::wire::MacAddr;
 use link::Link;
+use ports::PortCounters;
 use socket_table::Sockets;
 
 mod calls;
@@ -79,9 +80,11 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     strays: VecDeque<Stray>,
     /// Bounds what strangers can make us send.
     errors: RateLimit,
+    /// Bounds what forged segments of connections can make us send.
+    challenges: VagueLimit,
     secret: Secret,
     /// How far the searches for a connection's local port have come.
-    ports_tried: u32,
+    ports_tried: PortCounters,
     rng: fastrand::Rng,
 }
 
@@ -143,8 +146,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             queue: shared.1,
             strays: VecDeque::new(),
             errors: RateLimit::per_second(limits.errors_per_second),
+            challenges: VagueLimit::per_second(limits.challenge_acks_per_second, rng.u64(..)),
             secret: Secret::new(&mut rng),
-            ports_tried: 0,
+            ports_tried: PortCounters::new(&mut rng),
             rng,
             tcp,
             limits,

@@ -45,6 +45,7 @@ use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::config::{Limits, TcpConfig};
 use crate::counters::Counters;
+use crate::rate_limit::VagueLimit;
 use crate::socket::{Readiness, SocketError, SocketId};
 use crate::time::Instant;
 use crate::wire::tcp::TcpFlags;
@@ -137,6 +138,8 @@ pub(crate) struct Context<'a, B: Buffers> {
     pub(crate) limits: &'a Limits,
     pub(crate) buffers: &'a mut B,
     pub(crate) counters: &'a mut Counters,
+    /// Bounds the answers to segments that may be forged (RFC 5961 §7).
+    pub(crate) challenges: &'a mut VagueLimit,
 }
 
 /// What a segment, a timer or a call leads to.

@@ -68,6 +68,7 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             fragments: limits.fragments,
             fragment_bytes: limits.fragment_bytes,
             errors_per_second: limits.errors_per_second,
+            challenge_acks_per_second: limits.challenge_acks_per_second,
         },
         tcp: TcpConfig {
             mss: tcp.mss,

@@ -120,9 +120,11 @@ impl Script {
     /// If the stack does not play its part.
     pub fn accept(&mut self, syn: Seg) -> SocketId {
         let listener = self.listen();
+        // Where the SYN has timestamps, the rest of the handshake has them too.
+        let options = TcpOptions { timestamps: syn.options.timestamps, ..TcpOptions::default() };
         self.inject(syn);
         self.expect_flags(TcpFlags::SYN | TcpFlags::ACK);
-        self.inject(ack(1));
+        self.inject(Seg { options, ..ack(1) });
         self.settle();
         let accepted = self.stack.tcp_accept(listener).expect("it is a listener");
         accepted.expect("the handshake is complete")

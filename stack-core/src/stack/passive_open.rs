@@ -169,7 +169,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             return false;
         }
         let exchange = handshake.exchange(self.offer(&handshake.tuple));
-        match exchange.judge(segment, &mut self.counters) {
+        match exchange.judge(segment, self.now, &mut self.counters, &mut self.challenges) {
             Verdict::Drop => {}
             Verdict::Repeat => self.handshakes.owe(index),
             Verdict::Reset => {

@@ -13,18 +13,21 @@ const FIRST: u16 = 49_152;
 const COUNT: u16 = u16::MAX - FIRST + 1;
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
-    /// A local port for a connection from `local` to `remote`, or `None` if each is taken. RFC 6056 §3.3.3: each
-    /// remote end has a starting point of its own, hidden from others, and the search goes on where it ended
-    /// before, so that it does not pass all ports in use each time.
+    /// A local port for a connection from `local` to `remote`, or `None` if each is taken. RFC 6056 §3.3.4: each
+    /// remote end has a starting point of its own, hidden from others. The search goes on where it ended before,
+    /// so that it does not pass all ports in use each time; one of many counters tells where, so that peers
+    /// learn little of how many connections lead elsewhere.
     pub(super) fn free_connection_port(&mut self, local: Address, remote: Endpoint) -> Option<u16> {
         let tuple = |port| FourTuple { local: Endpoint::new(local, port), remote };
-        let start = self.secret.port_offset(&tuple(0)).wrapping_add(self.ports_tried);
+        let hash = self.secret.port_hash(&tuple(0));
+        let tried = self.ports_tried.of(hash);
+        let start = (hash as u32).wrapping_add(*tried);
         let (passed, port) = (0..).zip(ports_from(start)).find(|&(_, port)| {
             usize::from(port) % self.queues == self.queue
                 && self.sockets.connection_between(&tuple(port)).is_none()
                 && self.sockets.demux.listener(Endpoint::new(local, port)).is_none()
         })?;
-        self.ports_tried = self.ports_tried.wrapping_add(passed + 1);
+        *tried = tried.wrapping_add(passed + 1);
         Some(port)
     }
 
@@ -33,6 +36,20 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let start = self.rng.u32(..);
         ports_from(start)
             .find(|&port| !self.sockets.demux.datagram_conflicts(protocol, Endpoint::new(local, port)))
+    }
+}
+
+/// How far the searches have come, those of one counter together (RFC 6056 §3.3.4).
+pub(super) struct PortCounters([u32; 256]);
+
+impl PortCounters {
+    pub(super) fn new(rng: &mut fastrand::Rng) -> Self {
+        Self(core::array::from_fn(|_| rng.u32(..)))
+    }
+
+    /// The counter of the remote ends with such a hash.
+    fn of(&mut self, hash: u64) -> &mut u32 {
+        &mut self.0[(hash >> 56) as usize]
     }
 }
 

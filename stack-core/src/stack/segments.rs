@@ -28,6 +28,7 @@ macro_rules! context {
             limits: &$stack.limits,
             buffers: &mut $stack.sockets.buffers,
             counters: &mut $stack.counters,
+            challenges: &mut $stack.challenges,
         }
     };
 }

@@ -14,6 +14,7 @@ use super::{Answer, Context, Decision, Next, Segment};
 use crate::buffers::Buffers;
 use crate::config::TcpConfig;
 use crate::counters::Counters;
+use crate::rate_limit::VagueLimit;
 use crate::socket::{Readiness, SocketError};
 use crate::time::Instant;
 use crate::wire::{self, TcpFlags, TcpOptions};
@@ -233,7 +234,7 @@ impl<B: Buffers> SynSent<B> {
 
 impl<B: Buffers> SynReceived<B> {
     pub(crate) fn on_segment(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Decision {
-        match self.exchange.judge(segment, cx.counters) {
+        match self.exchange.judge(segment, cx.now, cx.counters, cx.challenges) {
             Verdict::Drop => Decision::IGNORE,
             Verdict::Repeat => {
                 self.attempts.due = true;
@@ -260,9 +261,42 @@ impl<B: Buffers> SynReceived<B> {
 
 impl Exchange {
     /// RFC 9293 §3.10.7.4, for SYN-RECEIVED.
-    pub(crate) fn judge(&self, segment: &Segment<'_>, counters: &mut Counters) -> Verdict {
+    pub(crate) fn judge(
+        &self,
+        segment: &Segment<'_>,
+        now: Instant,
+        counters: &mut Counters,
+        challenges: &mut VagueLimit,
+    ) -> Verdict {
+        // RFC 5961 §7: an acknowledgement that a true peer answers, and an attacker does not see. Here our
+        // SYN-ACK is one.
+        let mut challenge = |counters: &mut Counters| {
+            if challenges.allow(now) {
+                counters.tcp_challenge_acks += 1;
+                return Verdict::Repeat;
+            }
+            counters.tx_suppressed += 1;
+            Verdict::Drop
+        };
         let flags = segment.flags;
         let expected = self.irs + 1;
+        if !flags.contains(TcpFlags::RST)
+            && let (Some(_), Some(recent)) = (self.ours.timestamps, self.peers.timestamps)
+        {
+            match segment.options.timestamps {
+                Some(stamps) if !timestamps::is_before(stamps.value, recent) => {}
+                Some(_) => {
+                    // RFC 7323 §5.3 R1.
+                    counters.tcp_outdated_timestamp += 1;
+                    return challenge(counters);
+                }
+                None => {
+                    // RFC 7323 §3.2: dropped silently.
+                    counters.tcp_without_timestamp += 1;
+                    return Verdict::Drop;
+                }
+            }
+        }
         if flags.contains(TcpFlags::SYN) && !flags.contains(TcpFlags::RST) {
             // The peer's SYN once more, or the SYN-ACK of a simultaneous open: ours may have been lost.
             if segment.seq != self.irs {
@@ -300,13 +334,6 @@ impl Exchange {
         let window = if is_syn { u32::from(ack.window) } else { scale.bytes(ack.window) };
         agree(self, window, rtt, buffers, cx)
     }
-}
-
-/// RFC 5961 §7: an acknowledgement that a true peer answers, and an attacker does not see. Here our SYN-ACK is
-/// one.
-fn challenge(counters: &mut Counters) -> Verdict {
-    counters.tcp_challenge_acks += 1;
-    Verdict::Repeat
 }
 
 fn agree<B: Buffers>(

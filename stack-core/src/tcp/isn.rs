@@ -32,9 +32,10 @@ impl Secret {
         self.hash(1, tuple) as u32
     }
 
-    /// RFC 6056 §3.3.3: where the search for a free local port begins, for each remote end another place.
-    pub(crate) fn port_offset(&self, tuple: &FourTuple) -> u32 {
-        self.hash(2, &FourTuple { local: tuple.local.with_port(0), ..*tuple }) as u32
+    /// RFC 6056 §3.3.4: where the search for a free local port begins, for each remote end another place, and
+    /// which counter tells how far it has come.
+    pub(crate) fn port_hash(&self, tuple: &FourTuple) -> u64 {
+        self.hash(2, &FourTuple { local: tuple.local.with_port(0), ..*tuple })
     }
 
     /// The authenticator of a SYN cookie: what nobody can tell who has not seen it. Each `period` has other ones,

@@ -98,13 +98,22 @@ impl<B: Buffers> Synchronized<B> {
     fn refuse(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Option<Decision> {
         let flags = segment.flags;
         let is_reset = flags.contains(TcpFlags::RST);
-        if let (Some(timestamps), Some(stamps)) = (&self.timestamps, segment.options.timestamps)
-            && timestamps.is_outdated(stamps.value, cx.now)
+        if let Some(timestamps) = &self.timestamps
             && !is_reset
         {
-            // RFC 7323 §5.3 R1: an acknowledgement, and the segment is dropped.
-            cx.counters.tcp_outdated_timestamp += 1;
-            return Some(self.object(cx, segment));
+            match segment.options.timestamps {
+                Some(stamps) if !timestamps.is_outdated(stamps.value, cx.now) => {}
+                Some(_) => {
+                    // RFC 7323 §5.3 R1: an acknowledgement, and the segment is dropped.
+                    cx.counters.tcp_outdated_timestamp += 1;
+                    return Some(self.object(cx, segment));
+                }
+                None => {
+                    // RFC 7323 §3.2: dropped silently.
+                    cx.counters.tcp_without_timestamp += 1;
+                    return Some(Decision::IGNORE);
+                }
+            }
         }
         if !self.rcv.is_acceptable(segment) {
             cx.counters.tcp_out_of_window += 1;
@@ -127,8 +136,8 @@ impl<B: Buffers> Synchronized<B> {
         }
         if !self.snd.is_acceptable(segment.ack) {
             // RFC 5961 §5.2.
-            cx.counters.tcp_challenge_acks += 1;
-            return Some(self.object(cx, segment));
+            let challenged = may_challenge(cx);
+            return Some(if challenged { self.object(cx, segment) } else { Decision::IGNORE });
         }
         None
     }
@@ -154,8 +163,7 @@ impl<B: Buffers> Synchronized<B> {
 
     /// RFC 5961 §7: an acknowledgement that a true peer answers, and an attacker does not see.
     fn challenge(&mut self, cx: &mut Context<'_, B>) -> Decision {
-        cx.counters.tcp_challenge_acks += 1;
-        self.acknowledge()
+        if may_challenge(cx) { self.acknowledge() } else { Decision::IGNORE }
     }
 
     /// RFC 9293 §3.10.7.4, second: the peer wants no more of this connection.
@@ -398,4 +406,15 @@ impl<B: Buffers> Synchronized<B> {
         self.probe = true;
         Decision::OUTPUT
     }
+}
+
+/// RFC 5961 §7: whether one more challenge is within the stack's bound.
+fn may_challenge<B: Buffers>(cx: &mut Context<'_, B>) -> bool {
+    let allowed = cx.challenges.allow(cx.now);
+    if allowed {
+        cx.counters.tcp_challenge_acks += 1;
+    } else {
+        cx.counters.tx_suppressed += 1;
+    }
+    allowed
 }

@@ -1,7 +1,7 @@
 //! TIME-WAIT: the memory of a connection that we closed first (RFC 9293 §3.6.1).
 
 use super::seq::SeqNumber;
-use super::timestamps::Timestamps;
+use super::timestamps::{self, Timestamps};
 use super::{Context, Decision, Next, Segment};
 use crate::buffers::Buffers;
 use crate::time::Instant;
@@ -42,15 +42,19 @@ impl<B: Buffers> TimeWait<B> {
         Decision::OUTPUT
     }
 
-    /// RFC 9293 §3.6.1 and RFC 6191 §2: a SYN that is certainly younger than this connection opens the next.
+    /// RFC 9293 §3.6.1 and RFC 6191 §2: a SYN that is certainly younger than this connection opens the next. Its
+    /// timestamp decides, and where there is none or the same, its sequence number.
     fn may_reopen(&self, syn: &Segment<'_>) -> bool {
         if syn.flags.contains(TcpFlags::ACK) {
             return false;
         }
-        match (&self.timestamps, syn.options.timestamps) {
-            (Some(ours), Some(theirs)) if ours.is_younger(theirs.value) => true,
-            _ => syn.seq.after(self.rcv_nxt),
-        }
+        let newer_stamp = match (&self.timestamps, syn.options.timestamps) {
+            (Some(ours), Some(theirs)) if theirs.value != ours.recent() => {
+                Some(timestamps::is_before(ours.recent(), theirs.value))
+            }
+            _ => None,
+        };
+        newer_stamp.unwrap_or_else(|| syn.seq.after(self.rcv_nxt))
     }
 
     pub(crate) fn on_timer(&self, now: Instant) -> Decision {

@@ -48,9 +48,9 @@ impl Timestamps {
         Duration::from_millis(u64::from(value(self.offset, now).wrapping_sub(echo)))
     }
 
-    /// Whether a SYN with this TSval is certainly younger than the connection (RFC 6191 §2).
-    pub(crate) fn is_younger(&self, tsval: u32) -> bool {
-        is_before(self.recent, tsval)
+    /// TS.Recent: the youngest TSval of the peer, as far as is known.
+    pub(crate) fn recent(&self) -> u32 {
+        self.recent
     }
 }
 
@@ -59,7 +59,8 @@ pub(crate) fn value(offset: u32, now: Instant) -> u32 {
     (now.as_millis() as u32).wrapping_add(offset)
 }
 
-fn is_before(a: u32, b: u32) -> bool {
+/// Whether a TSval is older than another one.
+pub(crate) fn is_before(a: u32, b: u32) -> bool {
     SeqNumber(a).before(SeqNumber(b))
 }
 

@@ -57,6 +57,24 @@ fn ports_of_one_peer_run_out_and_come_back() {
 }
 
 #[test]
+fn ports_for_one_peer_tell_nothing_of_those_for_another() {
+    // RFC 6056 §3.3.4: each peer sees ports one after the other, from a place of its own. How many connections
+    // lead elsewhere shows in one of 256 counters at most.
+    let port = |script: &mut Script, remote: SocketAddr| {
+        let socket = script.stack().tcp_connect(None, remote).unwrap();
+        script.stack().local_addr(socket).unwrap().port()
+    };
+    let mut script = Script::new();
+    let peers: Vec<_> = (1..=64).map(|n| SocketAddr::new(Script::PEER.ip(), n)).collect();
+    let first: Vec<_> = peers.iter().map(|&peer| port(&mut script, peer)).collect();
+    let next: Vec<_> = peers.iter().map(|&peer| port(&mut script, peer)).collect();
+    let one_further = first.iter().zip(&next).filter(|(first, next)| **next == **first + 1).count();
+    assert!(one_further > 40, "{one_further} of 64 go on where they ended");
+    let neighbors = first.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < 100).count();
+    assert!(neighbors < 10, "{neighbors} of 63 lie close to the one before");
+}
+
+#[test]
 fn same_ends_are_joined_once() {
     let mut script = Script::new();
     script.connect();

@@ -1,6 +1,6 @@
 //! What the hosts of these tests run: programs that move a known stream, and check what arrives.
 
-use netlane_core::wire::{EthernetRepr, Ipv4Packet, TcpOptions, TcpSegment};
+use netlane_core::wire::{EthernetRepr, Ipv4Packet, TcpHeader, TcpOptions, TcpSegment};
 use netlane_core::{RecvError, SocketId, TcpState};
 use netlane_sim::{HostId, World, pattern};
 
@@ -126,7 +126,12 @@ pub(crate) fn options_of(frame: &[u8]) -> TcpOptions {
 
 /// The sequence number of the segment in a frame.
 pub(crate) fn sequence_number_of(frame: &[u8]) -> u32 {
-    segment_of(frame).header.seq
+    header_of(frame).seq
+}
+
+/// The TCP header in a frame.
+pub(crate) fn header_of(frame: &[u8]) -> TcpHeader {
+    segment_of(frame).header
 }
 
 fn segment_of(frame: &[u8]) -> TcpSegment<'_> {

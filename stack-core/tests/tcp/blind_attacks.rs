@@ -137,6 +137,61 @@ fn old_timestamp_is_answered_with_an_acknowledgement() {
 }
 
 #[test]
+fn segment_without_timestamps_is_dropped_silently_where_they_were_agreed_on() {
+    // RFC 7323 §3.2.
+    let mut script = Script::builder().stack(|config| config.tcp.timestamps = true).start();
+    let socket = script.accept(syn().mss(1_460).ts(1_000, 0));
+    script.inject(data(1, 10));
+    script.expect_silence(MS(1_000));
+    assert_eq!(script.read(socket), 0);
+    assert_eq!(script.stack().counters().tcp_without_timestamp, 1);
+    // A reset needs none.
+    script.inject(rst(1));
+    assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::Closed));
+}
+
+#[test]
+fn timestamps_protect_a_handshake_too() {
+    let mut script = Script::builder().stack(|config| config.tcp.timestamps = true).start();
+    let listener = script.listen();
+    script.inject(syn().mss(1_460).ts(1_000, 0));
+    assert_eq!(script.skip(), 1);
+    script.inject(ack(1));
+    script.expect_nothing();
+    // RFC 7323 §5.3: an acknowledgement, which is our SYN-ACK here, and the segment is dropped.
+    script.inject(ack(1).ts(999, 0));
+    assert_eq!(script.skip(), 1);
+    assert_eq!(script.stack().tcp_accept(listener), Ok(None));
+    let counters = script.stack().counters();
+    assert_eq!((counters.tcp_without_timestamp, counters.tcp_outdated_timestamp), (1, 1));
+    script.inject(ack(1).ts(1_000, 0));
+    assert!(script.stack().tcp_accept(listener).unwrap().is_some());
+}
+
+#[test]
+fn challenges_are_limited_for_all_connections_together_and_nobody_can_tell_to_how_many() {
+    // RFC 5961 §7, and CVE-2016-5696: whoever counts the challenges to himself learns nothing of others.
+    const LIMIT: u32 = 40;
+    let mut script =
+        Script::builder().stack(|config| config.limits.challenge_acks_per_second = LIMIT).start();
+    let socket = script.accepted();
+    let mut counts = Vec::new();
+    for _ in 0..20 {
+        for _ in 0..100 {
+            script.inject(rst(1_000));
+        }
+        counts.push(script.skip());
+        script.run_for(MS(1_000));
+    }
+    assert!(counts.iter().all(|count| (20..=60).contains(count)), "{counts:?}");
+    assert!(counts.iter().any(|count| *count != counts[0]), "{counts:?}");
+    let challenges = counts.iter().sum::<usize>() as u64;
+    assert_eq!(script.stack().counters().tcp_challenge_acks, challenges);
+    assert_eq!(script.stack().counters().tx_suppressed, 2_000 - challenges);
+    assert!(established(&mut script, socket));
+}
+
+#[test]
 fn reset_of_a_handshake_must_be_exact_as_well() {
     let mut script = Script::new();
     script.listen();

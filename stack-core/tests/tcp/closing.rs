@@ -434,6 +434,51 @@ fn newer_timestamp_reopens_a_connection_in_time_wait() {
 }
 
 #[test]
+fn older_timestamp_opens_nothing_whatever_its_sequence_number() {
+    let mut script = Script::builder().stack(|config| config.tcp.timestamps = true).start();
+    time_wait(&mut script, true);
+    script.listen();
+    script.inject(syn().seq(5_000).mss(1_460).ts(99, 0));
+    script.expect(ack(2).seq(2));
+    // RFC 6191 §2: with the same timestamp the sequence number decides, and so it does without one.
+    script.inject(syn().seq(5_000).mss(1_460).ts(100, 0));
+    let frame = script.next_frame().expect("a SYN-ACK");
+    assert_eq!(crate::app::options_of(&frame).mss, Some(1_460));
+}
+
+#[test]
+fn reopened_connection_begins_above_the_sequence_numbers_of_the_old_one() {
+    let mut script = Script::new();
+    let socket = script.connected();
+    // Many more bytes than the clock of RFC 6528 counts up in the time: one every 4 microseconds.
+    let old = script.stack_isn();
+    script.stack().tcp_set_no_delay(socket, true).unwrap();
+    for n in 1..=130 {
+        script.send(socket, 10_000);
+        script.skip();
+        script.inject(ack(1).ack(10_000 * n + 1));
+    }
+    script.stack().tcp_close(socket).unwrap();
+    script.skip();
+    script.inject(fin(1).ack(1_300_002));
+    script.skip();
+    script.listen();
+    script.inject(syn().seq(1_000).mss(1_460));
+    script.expect(syn_ack().ack(1_001).mss(1_460));
+    assert!(script.stack_isn().wrapping_sub(old) > 1_300_002);
+}
+
+#[test]
+fn nobody_listening_leaves_time_wait_as_it_is() {
+    let mut script = Script::new();
+    time_wait(&mut script, false);
+    script.inject(syn().seq(1_000).mss(1_460));
+    script.expect(ack(2).seq(2));
+    script.inject(fin(1).ack(2));
+    script.expect(ack(2).seq(2));
+}
+
+#[test]
 fn user_reads_on_while_its_connection_is_reopened() {
     let mut script = Script::new();
     let socket = script.connected();

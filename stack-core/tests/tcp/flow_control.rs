@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use netlane_core::wire::TcpFlags;
 use netlane_core::{KeepAlive, SocketError, SocketId, TcpState};
-use netlane_sim::{Host, Script, World, ack, data, seed, syn};
+use netlane_sim::{Host, Script, SimFrame, World, ack, data, seed, syn};
 
-use crate::app::{Mover, connection};
+use crate::app::{Mover, connection, header_of};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const MSS: usize = 1_460;
@@ -28,6 +29,33 @@ fn every_second_full_segment_is_acknowledged_at_once() {
         script.inject(full(n + 1));
         script.expect(ack(1).ack(at(n + 2)));
     }
+}
+
+#[test]
+fn all_that_has_arrived_is_processed_before_any_of_it_is_acknowledged() {
+    // RFC 9293 §3.10.7.4, MUST-59.
+    let mut script = Script::new();
+    script.accepted();
+    for n in 0..10 {
+        let frame = script.frame(&full(n));
+        script.stack().io_mut().deliver(SimFrame::loose(&frame));
+    }
+    script.expect(ack(1).ack(at(10)));
+    script.expect_nothing();
+}
+
+#[test]
+fn last_segment_of_what_is_queued_asks_for_a_push() {
+    // RFC 9293 §3.9.1.2, MUST-61.
+    let mut script = Script::new();
+    let socket = script.connected();
+    script.send(socket, 2 * MSS + 100);
+    for n in 0..2 {
+        let frame = script.next_frame().expect("a full segment");
+        assert!(!header_of(&frame).flags.contains(TcpFlags::PSH), "segment {n}");
+    }
+    script.inject(ack(1).ack(at(2)));
+    script.expect(data(at(2), 100).with(TcpFlags::PSH));
 }
 
 #[test]
@@ -362,6 +390,37 @@ fn acknowledgement_from_the_end_of_a_filled_window_counts() {
     script.inject(ack(501).seq(2_001));
     script.expect_silence(MS(5_000));
     assert_eq!(script.stack().counters().tcp_retransmission_timeouts, 0);
+}
+
+#[test]
+fn right_edge_of_our_window_never_moves_back() {
+    // RFC 9293 §3.8.6, SHLD-14: whatever is read, or not, and in whichever order it arrives.
+    let mut script = Script::builder().stack(|config| config.tcp.receive_buffer = 20_000).start();
+    let socket = script.accepted();
+    script.inject(full(0));
+    script.inject(full(1));
+    let mut edge = right_edge(&script.next_frame().expect("an acknowledgement"));
+    let first_edge = edge;
+    for n in 1..100 {
+        let (first, second) = if n % 3 == 0 { (2 * n + 1, 2 * n) } else { (2 * n, 2 * n + 1) };
+        script.inject(full(first));
+        script.inject(full(second));
+        if n % 2 == 0 {
+            script.read_up_to(socket, 5_000);
+        }
+        while let Some(frame) = script.next_frame() {
+            let announced = right_edge(&frame);
+            assert!(announced >= edge, "from {edge} to {announced}");
+            edge = announced;
+        }
+    }
+    assert!(edge > first_edge + 20_000, "it moves forward");
+}
+
+/// The end of the window that a segment announces.
+fn right_edge(frame: &[u8]) -> u32 {
+    let header = header_of(frame);
+    header.ack + u32::from(header.window)
 }
 
 #[test]

@@ -62,6 +62,20 @@ fn timeouts_double_until_the_connection_fails() {
 }
 
 #[test]
+fn data_begins_with_a_timeout_of_three_seconds_where_the_syn_had_to_be_repeated() {
+    // RFC 6298 §5.7.
+    let mut script = Script::new();
+    let socket = script.connect();
+    script.expect(syn().mss(1_460));
+    script.expect_after(Duration::from_secs(1), syn().mss(1_460));
+    script.inject(syn_ack().mss(1_460));
+    script.expect(ack(1));
+    script.send(socket, 100);
+    script.expect(data(1, 100));
+    script.expect_after(Duration::from_secs(3), data(1, 100));
+}
+
+#[test]
 fn no_timeout_is_longer_than_the_greatest() {
     let mut script = Script::builder().stack(|config| config.tcp.rto_max = Duration::from_secs(1)).start();
     let socket = script.connected();
