@@ -5,6 +5,8 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::wire::{ipv4, ipv6};
+
 /// An IP address. Those of IPv4 are mapped into IPv6 (RFC 4291 §2.5.5.2), so that both families are moved, hashed
 /// and compared alike, in two whole registers. Packed, for a connection keeps two of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,12 @@ impl Address {
     #[inline]
     pub(crate) const fn is_v4(self) -> bool {
         self.high == 0 && self.low >> 32 == MAPPED
+    }
+
+    /// Bytes of an IP header of the same family, without options and extension headers.
+    #[inline]
+    pub(crate) const fn header_len(self) -> usize {
+        if self.is_v4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN }
     }
 
     /// The unspecified address of the same family.

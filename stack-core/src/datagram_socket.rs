@@ -8,7 +8,7 @@ use crate::wire::Protocol;
 
 /// A socket whose buffers hold records: a [`DatagramHeader`] and the payload that it announces.
 pub(crate) struct DatagramSocket<B: Buffers> {
-    /// UDP, or ICMP for echo, where the identifier takes the port's place.
+    /// UDP, or ICMP of either version for echo, where the identifier takes the port's place.
     pub(crate) protocol: Protocol,
     pub(crate) local: Endpoint,
     /// The only end that datagrams are taken from, where the user has chosen one.
@@ -25,9 +25,13 @@ pub(crate) struct NoRoom;
 impl<B: Buffers> DatagramSocket<B> {
     /// Whether datagrams from `remote` are wanted.
     pub(crate) fn wants(&self, remote: Endpoint) -> bool {
-        self.peer.is_none_or(|peer| {
-            peer.address == remote.address && (peer.port == remote.port || self.protocol == Protocol::ICMP)
-        })
+        self.peer
+            .is_none_or(|peer| peer.address == remote.address && (peer.port == remote.port || self.is_echo()))
+    }
+
+    /// Whether it sends echo requests, and no datagrams.
+    pub(crate) fn is_echo(&self) -> bool {
+        self.protocol != Protocol::UDP
     }
 
     /// Stores a datagram, given in two pieces, as one record.

@@ -1,13 +1,15 @@
 //! The stack's addresses and the routes beyond them.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
 use crate::address::Address;
 use crate::config::{InterfaceConfig, Route};
+use crate::ipv6::source_selection::{self, Candidate};
 use crate::wire::ethernet::{MacAddr, VlanId};
+use crate::wire::ndp;
 
 /// The stack's one network interface.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub(crate) struct Interface {
     pub(crate) vlan: Option<VlanId>,
     /// The largest IP packet, in bytes.
     pub(crate) mtu: usize,
+    /// The hop limit of IPv6 packets.
+    pub(crate) hop_limit: u8,
     addresses: Vec<Own>,
     /// The longest prefixes first.
     routes: Vec<Route>,
@@ -27,6 +31,8 @@ struct Own {
     address: Address,
     /// The subnet that it lies in.
     subnet: IpNet,
+    /// It is not to be used where there is another.
+    deprecated: bool,
 }
 
 /// How a packet gets to its destination.
@@ -46,10 +52,11 @@ impl Interface {
             mac: config.mac.unwrap_or(MacAddr(device_mac)),
             vlan: config.vlan,
             mtu,
+            hop_limit: HOP_LIMIT,
             addresses: config
                 .addresses
                 .iter()
-                .map(|&subnet| Own { address: subnet.addr().into(), subnet })
+                .map(|&subnet| Own { address: subnet.addr().into(), subnet, deprecated: false })
                 .collect(),
             routes,
         }
@@ -61,9 +68,37 @@ impl Interface {
         self.addresses.iter().any(|own| own.address == address)
     }
 
-    /// Our first address of IPv4.
-    pub(crate) fn first_v4(&self) -> Option<Address> {
-        self.addresses.iter().map(|own| own.address).find(|address| address.is_v4())
+    /// Our address for packets to `destination`, whichever way they go: of IPv4 the first, of IPv6 the one that suits
+    /// best (RFC 6724 §5).
+    pub(crate) fn source_for(&self, destination: Address) -> Option<Address> {
+        if destination.is_v4() {
+            return self.addresses.iter().map(|own| own.address).find(|address| address.is_v4());
+        }
+        let candidates = self.addresses.iter().filter(|own| !own.address.is_v4()).map(|own| Candidate {
+            address: own.address.to_v6(),
+            prefix_len: own.subnet.prefix_len(),
+            deprecated: own.deprecated,
+        });
+        source_selection::choose(candidates, destination.to_v6()).map(Address::v6)
+    }
+
+    /// Whether packets to the group `address` of IPv6 are for us: to all nodes, or to those whose addresses end as one
+    /// of ours does (RFC 4291 §2.8).
+    pub(crate) fn listens_to(&self, group: Ipv6Addr) -> bool {
+        group == ndp::ALL_NODES
+            || self
+                .addresses
+                .iter()
+                .any(|own| !own.address.is_v4() && ndp::solicited_node(own.address.to_v6()) == group)
+    }
+
+    /// The Ethernet address of everybody that a packet to `address` is for, if that is not a single host.
+    pub(crate) fn multicast_mac(&self, address: Address) -> Option<MacAddr> {
+        match address.as_v4() {
+            Some(group) if group.is_multicast() => Some(MacAddr::multicast_for_v4(group)),
+            Some(_) => self.is_broadcast(address).then_some(MacAddr::BROADCAST),
+            None => address.is_multicast().then(|| MacAddr::multicast_for_v6(address.to_v6())),
+        }
     }
 
     /// Whether `address` can be the source of a packet to us: a unicast address, and none of our own.
@@ -88,6 +123,14 @@ impl Interface {
     /// The way to `destination`, if there is one: straight over the link in our own subnets, else by the
     /// route with the longest prefix.
     pub(crate) fn path(&self, destination: Address) -> Option<Path> {
+        let path = self.route(destination)?;
+        // RFC 6724 §5: the choice depends on the destination, not on the neighbour that leads there.
+        let source = if destination.is_v4() { path.source } else { self.source_for(destination)? };
+        Some(Path { source, ..path })
+    }
+
+    /// The first hop to `destination`, and our address in its subnet.
+    fn route(&self, destination: Address) -> Option<Path> {
         if let Some(own) = self.subnet_of(destination) {
             return Some(Path { source: own, next_hop: destination });
         }
@@ -110,6 +153,9 @@ impl Interface {
         holding.max_by_key(|own| own.subnet.prefix_len()).map(|own| own.address)
     }
 }
+
+/// The hop limit of IPv6 packets, unless a router tells another one (IANA's IP parameters: default TTL).
+const HOP_LIMIT: u8 = 64;
 
 #[cfg(test)]
 mod tests {

@@ -74,6 +74,7 @@ mod datagram;
 mod datagram_socket;
 mod fragments;
 mod interface;
+mod ipv6;
 mod neighbor;
 mod rate_limit;
 mod recency;

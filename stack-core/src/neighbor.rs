@@ -221,6 +221,23 @@ impl<P> NeighborCache<P> {
         }
     }
 
+    /// The Ethernet address for packets to `ip`, if it is known. To ask for it is not to use it.
+    pub(crate) fn known(&self, ip: Address) -> Option<MacAddr> {
+        let slot = *self.slots.get(&ip)?;
+        self.neighbors[slot as usize].as_ref()?.state.mac()
+    }
+
+    /// What is known of `ip` may not hold any more (RFC 4861 §7.2.5, I): it is verified when it is used next.
+    pub(crate) fn doubt(&mut self, ip: Address) {
+        let Some(&slot) = self.slots.get(&ip) else { return };
+        if let Some(Neighbor { state, .. }) = &mut self.neighbors[slot as usize]
+            && let State::Reachable(mac) = *state
+        {
+            *state = State::Stale(mac);
+            self.timers.cancel(slot);
+        }
+    }
+
     /// Fixes the Ethernet address for `ip` for good. Returns packets that have waited for it: send them.
     pub(crate) fn insert_permanent(&mut self, ip: Address, mac: MacAddr) -> VecDeque<P> {
         let waiting = self.slots.get(&ip).copied().map(|slot| self.remove(slot)).unwrap_or_default();

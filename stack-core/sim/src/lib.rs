@@ -11,6 +11,7 @@ pub mod impairment;
 mod device;
 #[cfg(feature = "hosts")]
 mod offload;
+mod packet;
 #[cfg(feature = "hosts")]
 mod script;
 #[cfg(feature = "hosts")]

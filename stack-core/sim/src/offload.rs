@@ -1,12 +1,12 @@
 //! What a card does to frames on their way out: fills in checksums, and cuts super-frames into segments.
 
 use netlane_core::wire::{
-    EthernetRepr, Ipv4Packet, Ipv4Repr, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, TcpSegment, checksum,
-    tcp,
+    Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpFlags, TcpHeader, TcpOptions, TcpSegment, checksum, tcp,
 };
-use netlane_packet_io::{PacketBuf, RxChecksum, RxOffload, Segmentation, TxChecksum};
+use netlane_packet_io::{IpVersion, PacketBuf, RxChecksum, RxOffload, Segmentation, TxChecksum};
 
 use crate::device::SimFrame;
+use crate::packet::IpPacket;
 
 /// The frames that go onto the link for one that the stack has sent. A super-frame remains whole where the receiver
 /// `takes_super_frames`.
@@ -42,34 +42,42 @@ fn fill_checksum(frame: &mut [u8], place: TxChecksum) {
 }
 
 fn cut(frame: &[u8], segmentation: Segmentation) -> Vec<SimFrame> {
-    let (_, ip_at) = EthernetRepr::parse(frame).expect("the stack sends Ethernet");
-    let packet = Ipv4Packet::parse(&frame[ip_at..]).expect("the stack cuts IPv4");
+    let packet = IpPacket::parse(frame).expect("the stack sends whole packets");
+    assert_eq!(
+        packet.src.is_ipv4(),
+        segmentation.ip == IpVersion::V4,
+        "the version of IP is what the stack says"
+    );
     let segment = TcpSegment::parse(packet.payload).expect("the stack cuts TCP");
     let options = TcpOptions::parse(segment.options).expect("the stack's own options");
     let tcp_len = segment.header_len();
-    let headers_len = ip_at + packet.header_len + tcp_len;
+    let headers_len = packet.payload_at + tcp_len;
     assert_eq!(headers_len, usize::from(segmentation.header_len), "the headers end where the stack says");
     let size = usize::from(segmentation.segment_size);
     let count = segment.payload.len().div_ceil(size);
     let piece = |(n, payload): (usize, &[u8])| {
         let mut out = frame[..headers_len].to_vec();
         out.extend_from_slice(payload);
-        let repr = Ipv4Repr {
-            ident: packet.repr.ident.wrapping_add(n as u16),
-            payload_len: (tcp_len + payload.len()) as u16,
-            ..packet.repr
-        };
-        repr.emit(&mut out[ip_at..]);
+        emit_ip(&frame[packet.at..], n, tcp_len + payload.len(), &mut out[packet.at..]);
         let mut flags = segment.header.flags;
         if n + 1 < count {
             flags.remove(TcpFlags::FIN | TcpFlags::PSH);
         }
         let seq = segment.header.seq.wrapping_add((n * size) as u32);
-        let bytes = &mut out[ip_at + packet.header_len..];
+        let bytes = &mut out[packet.payload_at..];
         TcpHeader { seq, flags, ..segment.header }.emit(&options, bytes);
-        let pseudo = Sum::pseudo_v4(repr.src, repr.dst, Protocol::TCP, bytes.len());
-        tcp::fill_checksum(bytes, pseudo);
+        tcp::fill_checksum(bytes, packet.pseudo(tcp_len + payload.len()));
         SimFrame::loose(&out)
     };
     segment.payload.chunks(size).enumerate().map(piece).collect()
+}
+
+/// Writes the header of the piece number `n` of `packet`, which carries `len` bytes.
+fn emit_ip(packet: &[u8], n: usize, len: usize, out: &mut [u8]) {
+    let payload_len = len as u16;
+    if let Ok(Ipv4Packet { repr, .. }) = Ipv4Packet::parse(packet) {
+        Ipv4Repr { ident: repr.ident.wrapping_add(n as u16), payload_len, ..repr }.emit(out);
+    } else if let Ok(Ipv6Packet { repr, .. }) = Ipv6Packet::parse(packet) {
+        Ipv6Repr { payload_len, ..repr }.emit(out);
+    }
 }

@@ -1,17 +1,18 @@
 //! One stack against a peer that the test plays itself.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use netlane_core::wire::{
-    EtherType, EthernetRepr, Ipv4Packet, Ipv4Repr, MacAddr, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions,
-    TcpSegment, ethernet, ipv4, tcp,
+    EtherType, EthernetRepr, Ipv4Repr, Ipv6Repr, MacAddr, Protocol, TcpFlags, TcpHeader, TcpOptions,
+    TcpSegment, ethernet, ipv4, ipv6, tcp,
 };
 use netlane_core::{Duration, HeapBuffers, Instant, RecvError, SocketId, Stack, StackConfig, Turn};
 use netlane_packet_io::PacketBuf;
 
 use crate::device::{DeviceConfig, SimDevice, SimFrame};
 use crate::offload::onto_wire;
+use crate::packet::{IpPacket, pseudo};
 use crate::seed::pattern;
 use crate::segment::{Seg, ack, options_from, syn, syn_ack};
 use crate::trace::{Trace, segment_line};
@@ -27,6 +28,8 @@ pub struct Script {
     stack: SimStack,
     now: Instant,
     wake_at: Option<Instant>,
+    /// The stack's end of the connection, and the peer's.
+    ends: (SocketAddr, SocketAddr),
     peer_isn: u32,
     /// The stack's first sequence number, for each port of the peer.
     stack_isns: HashMap<u16, u32>,
@@ -49,6 +52,7 @@ impl std::fmt::Debug for Script {
 pub struct ScriptBuilder {
     config: StackConfig,
     device: DeviceConfig,
+    ends: (SocketAddr, SocketAddr),
     peer_isn: u32,
     window: u16,
 }
@@ -69,6 +73,10 @@ impl Script {
     pub const STACK: SocketAddr = SocketAddr::new(IpAddr::V4(STACK_IP), 8_000);
     /// The peer's end.
     pub const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(PEER_IP), 9_000);
+    /// The stack's end in scripts over IPv6.
+    pub const STACK_V6: SocketAddr = SocketAddr::new(IpAddr::V6(STACK_IPV6), 8_000);
+    /// The peer's end in scripts over IPv6.
+    pub const PEER_V6: SocketAddr = SocketAddr::new(IpAddr::V6(PEER_IPV6), 9_000);
     /// The stack's Ethernet address.
     pub const STACK_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
     /// The peer's Ethernet address.
@@ -91,7 +99,13 @@ impl Script {
         config.tcp.window_scaling = false;
         config.tcp.sack = false;
         config.tcp.receive_buffer = 65_535;
-        ScriptBuilder { config, device: DeviceConfig::default(), peer_isn: 1_000_000, window: 65_535 }
+        ScriptBuilder {
+            config,
+            device: DeviceConfig::default(),
+            ends: (Self::STACK, Self::PEER),
+            peer_isn: 1_000_000,
+            window: 65_535,
+        }
     }
 
     /// The stack.
@@ -111,7 +125,7 @@ impl Script {
     /// If the stack refuses.
     pub fn listen(&mut self) -> SocketId {
         self.settle();
-        self.stack.tcp_listen(Self::STACK, 16).expect("the port is free")
+        self.stack.tcp_listen(self.ends.0, 16).expect("the port is free")
     }
 
     /// Listens, and completes a handshake that the peer begins with `syn`. Returns the accepted connection.
@@ -145,7 +159,7 @@ impl Script {
     /// If the stack refuses.
     pub fn connect(&mut self) -> SocketId {
         self.settle();
-        self.stack.tcp_connect(Some(Self::STACK), Self::PEER).expect("nothing hinders it")
+        self.stack.tcp_connect(Some(self.ends.0), self.ends.1).expect("nothing hinders it")
     }
 
     /// Connects to the peer, which answers with an MSS of 1,460 bytes and no other option.
@@ -226,10 +240,11 @@ impl Script {
         };
         let len = tcp::HEADER_LEN + segment.options.len() + segment.payload.len();
         let options = options_from(acked.wrapping_neg(), &segment.options);
-        packet(Protocol::TCP, len, |bytes| {
+        let (stack, peer) = (self.ends.0.ip(), self.ends.1.ip());
+        packet((peer, stack), Protocol::TCP, len, |bytes| {
             let header_len = header.emit(&options, bytes);
             bytes[header_len..].copy_from_slice(&segment.payload);
-            tcp::fill_checksum(bytes, Sum::pseudo_v4(PEER_IP, STACK_IP, Protocol::TCP, len));
+            tcp::fill_checksum(bytes, pseudo(peer, stack, Protocol::TCP, len));
         })
     }
 
@@ -436,6 +451,14 @@ impl ScriptBuilder {
         self
     }
 
+    /// Over IPv6, between [`STACK_V6`](Script::STACK_V6) and [`PEER_V6`](Script::PEER_V6).
+    #[must_use]
+    pub fn over_ipv6(mut self) -> Self {
+        self.config.interface.addresses = vec!["fd00::1/64".parse().expect("an address and its prefix")];
+        self.config.interface.neighbors = vec![(Script::PEER_V6.ip(), Script::PEER_MAC)];
+        Self { ends: (Script::STACK_V6, Script::PEER_V6), ..self }
+    }
+
     /// The sequence number of the peer's SYN.
     #[must_use]
     pub fn peer_isn(self, peer_isn: u32) -> Self {
@@ -456,6 +479,7 @@ impl ScriptBuilder {
             stack: Stack::new(device, HeapBuffers::new(), self.config, 1),
             now: Instant::ZERO,
             wake_at: None,
+            ends: self.ends,
             peer_isn: self.peer_isn,
             stack_isns: HashMap::new(),
             window: self.window,
@@ -469,6 +493,8 @@ impl ScriptBuilder {
 
 const STACK_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const PEER_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const STACK_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+const PEER_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
 
 /// A segment that the stack has sent.
 struct Heard {
@@ -480,13 +506,11 @@ struct Heard {
 impl Heard {
     /// Reads a frame with a segment; one with a wrong checksum is none.
     fn parse(frame: &[u8]) -> Option<Self> {
-        let (_, offset) = EthernetRepr::parse(frame).ok()?;
-        let packet = Ipv4Packet::parse(&frame[offset..]).ok()?;
-        if packet.repr.protocol != Protocol::TCP {
+        let packet = IpPacket::parse(frame)?;
+        if packet.protocol != Protocol::TCP {
             return None;
         }
-        let pseudo = Sum::pseudo_v4(packet.repr.src, packet.repr.dst, Protocol::TCP, packet.payload.len());
-        tcp::verify(pseudo, packet.payload).ok()?;
+        tcp::verify(packet.pseudo(packet.payload.len()), packet.payload).ok()?;
         let segment = TcpSegment::parse(packet.payload).ok()?;
         let options = TcpOptions::parse(segment.options).ok()?;
         Some(Self { header: segment.header, options, payload: segment.payload.to_vec() })
@@ -494,27 +518,43 @@ impl Heard {
 }
 
 /// A frame from the peer to the stack with `len` bytes above IP, which `fill` writes.
-fn packet(protocol: Protocol, len: usize, fill: impl FnOnce(&mut [u8])) -> Vec<u8> {
-    let mut frame = vec![0; ethernet::HEADER_LEN + ipv4::HEADER_LEN + len];
-    let ethernet = EthernetRepr {
-        dst: Script::STACK_MAC,
-        src: Script::PEER_MAC,
-        ethertype: EtherType::IPV4,
-        vlan: None,
+fn packet(ends: (IpAddr, IpAddr), protocol: Protocol, len: usize, fill: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut header = [0; ethernet::HEADER_LEN + ipv6::HEADER_LEN];
+    let (ethertype, ip_len) = match ends {
+        (IpAddr::V4(src), IpAddr::V4(dst)) => {
+            let repr = Ipv4Repr {
+                src,
+                dst,
+                protocol,
+                ttl: 64,
+                tos: 0,
+                ident: 0,
+                dont_fragment: true,
+                fragment: None,
+                payload_len: len as u16,
+            };
+            repr.emit(&mut header[ethernet::HEADER_LEN..]);
+            (EtherType::IPV4, ipv4::HEADER_LEN)
+        }
+        (IpAddr::V6(src), IpAddr::V6(dst)) => {
+            let repr = Ipv6Repr {
+                src,
+                dst,
+                next_header: protocol,
+                hop_limit: 64,
+                traffic_class: 0,
+                flow_label: 0,
+                payload_len: len as u16,
+            };
+            repr.emit(&mut header[ethernet::HEADER_LEN..]);
+            (EtherType::IPV6, ipv6::HEADER_LEN)
+        }
+        (src, dst) => panic!("{src} and {dst} are of different families"),
     };
-    ethernet.emit(&mut frame);
-    let repr = Ipv4Repr {
-        src: PEER_IP,
-        dst: STACK_IP,
-        protocol,
-        ttl: 64,
-        tos: 0,
-        ident: 0,
-        dont_fragment: true,
-        fragment: None,
-        payload_len: len as u16,
-    };
-    repr.emit(&mut frame[ethernet::HEADER_LEN..]);
-    fill(&mut frame[ethernet::HEADER_LEN + ipv4::HEADER_LEN..]);
+    EthernetRepr { dst: Script::STACK_MAC, src: Script::PEER_MAC, ethertype, vlan: None }.emit(&mut header);
+    let header_len = ethernet::HEADER_LEN + ip_len;
+    let mut frame = header[..header_len].to_vec();
+    frame.resize(header_len + len, 0);
+    fill(&mut frame[header_len..]);
     frame
 }

@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use netlane_core::Instant;
 use netlane_core::wire::{
-    ArpOperation, ArpRepr, EtherType, EthernetRepr, Icmpv4Repr, Ipv4Packet, Protocol, TcpFlags, TcpOptions,
-    TcpSegment, UdpDatagram,
+    ArpOperation, ArpRepr, EtherType, EthernetRepr, Icmpv4Repr, Protocol, TcpFlags, TcpOptions, TcpSegment,
+    UdpDatagram,
 };
 
+use crate::packet::IpPacket;
 use crate::segment::options_from;
 
 /// Lines that are kept; older ones make room.
@@ -21,7 +22,7 @@ pub struct Trace {
     lines: VecDeque<String>,
     dropped: usize,
     /// The first sequence number of each direction of each connection.
-    origins: HashMap<(SocketAddrV4, SocketAddrV4), u32>,
+    origins: HashMap<(SocketAddr, SocketAddr), u32>,
 }
 
 impl Trace {
@@ -57,37 +58,46 @@ impl Trace {
                 ArpOperation::Request => format!("arp who has {} tell {}", arp.target_ip, arp.sender_ip),
                 ArpOperation::Reply => format!("arp {} is at {}", arp.sender_ip, arp.sender_mac),
             }),
-            EtherType::IPV4 => {
-                let packet = Ipv4Packet::parse(bytes).ok()?;
-                let ends = (packet.repr.src, packet.repr.dst);
-                match packet.repr.protocol {
-                    Protocol::TCP => self.describe_segment(ends, packet.payload),
-                    Protocol::UDP => UdpDatagram::parse(packet.payload).ok().map(|udp| {
-                        format!(
-                            "udp {} > {} len {}",
-                            udp.repr.src_port, udp.repr.dst_port, udp.repr.payload_len
-                        )
-                    }),
-                    Protocol::ICMP => Icmpv4Repr::parse(packet.payload).ok().map(|icmp| match icmp {
-                        Icmpv4Repr::EchoRequest { seq, .. } => format!("icmp echo request {seq}"),
-                        Icmpv4Repr::EchoReply { seq, .. } => format!("icmp echo reply {seq}"),
-                        Icmpv4Repr::DestinationUnreachable { reason, .. } => {
-                            format!("icmp unreachable: {reason:?}")
-                        }
-                        other => format!("icmp {other:?}"),
-                    }),
-                    Protocol(number) => Some(format!("ip protocol {number}")),
-                }
-            }
+            EtherType::IPV4 | EtherType::IPV6 => self.describe_packet(&IpPacket::parse(frame)?),
             EtherType(number) => Some(format!("ethernet type {number:#06x}")),
         }
     }
 
-    fn describe_segment(&mut self, ends: (Ipv4Addr, Ipv4Addr), bytes: &[u8]) -> Option<String> {
+    fn describe_packet(&mut self, packet: &IpPacket<'_>) -> Option<String> {
+        match packet.protocol {
+            Protocol::TCP => self.describe_segment((packet.src, packet.dst), packet.payload),
+            Protocol::UDP => UdpDatagram::parse(packet.payload).ok().map(|udp| {
+                format!("udp {} > {} len {}", udp.repr.src_port, udp.repr.dst_port, udp.repr.payload_len)
+            }),
+            Protocol::ICMP => Icmpv4Repr::parse(packet.payload).ok().map(|icmp| match icmp {
+                Icmpv4Repr::EchoRequest { seq, .. } => format!("icmp echo request {seq}"),
+                Icmpv4Repr::EchoReply { seq, .. } => format!("icmp echo reply {seq}"),
+                Icmpv4Repr::DestinationUnreachable { reason, .. } => {
+                    format!("icmp unreachable: {reason:?}")
+                }
+                other => format!("icmp {other:?}"),
+            }),
+            Protocol::ICMPV6 => Some(match packet.payload.first()? {
+                1 => "icmp6 unreachable".into(),
+                2 => "icmp6 packet too big".into(),
+                128 => "icmp6 echo request".into(),
+                129 => "icmp6 echo reply".into(),
+                133 => "icmp6 router solicitation".into(),
+                134 => "icmp6 router advertisement".into(),
+                135 => "icmp6 neighbor solicitation".into(),
+                136 => "icmp6 neighbor advertisement".into(),
+                143 => "icmp6 listener report".into(),
+                kind => format!("icmp6 type {kind}"),
+            }),
+            Protocol(number) => Some(format!("ip protocol {number}")),
+        }
+    }
+
+    fn describe_segment(&mut self, ends: (IpAddr, IpAddr), bytes: &[u8]) -> Option<String> {
         let TcpSegment { header, options, payload } = TcpSegment::parse(bytes).ok()?;
         let options = TcpOptions::parse(options).ok()?;
-        let src = SocketAddrV4::new(ends.0, header.src_port);
-        let dst = SocketAddrV4::new(ends.1, header.dst_port);
+        let src = SocketAddr::new(ends.0, header.src_port);
+        let dst = SocketAddr::new(ends.1, header.dst_port);
         if header.flags.contains(TcpFlags::SYN) {
             self.origins.insert((src, dst), header.seq);
         }

@@ -6,6 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 use netlane_packet_io::PacketIo;
 
 use super::Stack;
+use super::datagrams::echo_protocol;
 use super::segments::context;
 use super::socket_table::{Kind, Socket};
 use crate::address::Address;
@@ -299,7 +300,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// # Errors
     /// [`BindError`].
     pub fn echo_bind(&mut self, local: IpAddr, ident: u16) -> Result<SocketId, BindError> {
-        self.bind_datagrams(Protocol::ICMP, SocketAddr::new(local, ident))
+        self.bind_datagrams(echo_protocol(local.into()), SocketAddr::new(local, ident))
     }
 
     /// Takes datagrams from `peer` alone, or again from everybody.
@@ -411,7 +412,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let path = self.link.interface.path(remote.address).ok_or(ConnectError::Unreachable)?;
         let chosen = local.map(|local| Address::from(local.ip())).filter(|address| !address.is_unspecified());
         let address = chosen.unwrap_or(path.source);
-        if !self.link.interface.owns(address) {
+        if !self.link.interface.owns(address) || address.is_v4() != remote.address.is_v4() {
             return Err(ConnectError::NotLocal);
         }
         let port = match local.map_or(0, |local| local.port()) {

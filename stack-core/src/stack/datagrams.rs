@@ -7,13 +7,13 @@ use super::ingress::Incoming;
 use super::link::{NotSent, Outgoing};
 use super::segments::{Sent, Stalled};
 use super::socket_table::Kind;
+use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::datagram::DatagramHeader;
 use crate::datagram_socket::DatagramSocket;
 use crate::socket::{Readiness, SocketError, SocketId};
 use crate::tcp::Endpoint;
-use crate::wire::icmpv4::Unreachable;
-use crate::wire::{Icmpv4Repr, Protocol, UdpDatagram, UdpRepr, icmpv4, udp};
+use crate::wire::{Malformed, Protocol, UdpDatagram, UdpRepr, icmpv4, icmpv6, udp};
 
 /// Datagrams that one socket may send before the others get their turn.
 const DATAGRAMS_PER_TURN: usize = 64;
@@ -27,6 +27,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Ok(datagram) => datagram,
             Err(malformed) => return self.counters.count_malformed(malformed),
         };
+        // RFC 8200 §8.1: over IPv6, a datagram without a checksum is dropped.
+        if !datagram.has_checksum() && !incoming.destination.is_v4() {
+            return self.counters.count_malformed(Malformed::BadChecksum);
+        }
         let UdpRepr { src_port, dst_port, .. } = datagram.repr;
         let len = datagram.repr.len();
         let pseudo = incoming.pseudo(Protocol::UDP, len);
@@ -37,8 +41,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let remote = Endpoint::new(incoming.source, src_port);
         if !self.deliver(Protocol::UDP, local, remote, [datagram.payload, &[]]) {
             self.counters.rx_no_socket += 1;
-            // RFC 1122 §4.1.3.1.
-            self.send_unreachable(incoming, Unreachable::Port);
+            // RFC 1122 §4.1.3.1, RFC 4443 §3.1.
+            self.send_port_unreachable(incoming);
         }
     }
 
@@ -76,7 +80,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 self.sockets.datagrams_sent(id, sent > 0);
                 return Ok(Sent::Everything);
             };
-            let outcome = if socket.protocol == Protocol::ICMP {
+            let outcome = if socket.is_echo() {
                 self.send_echo_request(id, &record)
             } else {
                 self.send_datagram(id, &record)
@@ -102,7 +106,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             dst_port: record.remote.port(),
             payload_len: record.payload_len,
         };
-        let packet = addressed(socket, record, repr.len());
+        let packet = addressed(socket, record, repr.len())?;
         let buffers = &self.sockets.buffers;
         let offload = self.link.io.caps().tx_checksum;
         self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
@@ -127,30 +131,52 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let seq_len = ECHO_SEQ_LEN.min(usize::from(record.payload_len));
         buffers.copy_queued(&socket.send, DatagramHeader::LEN, &mut seq[..seq_len]);
         let data_len = usize::from(record.payload_len) - seq_len;
-        let packet = addressed(socket, record, icmpv4::HEADER_LEN + data_len);
+        // The headers of both families are alike.
+        let packet = addressed(socket, record, icmpv4::HEADER_LEN + data_len)?;
         self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             let data = &mut slot.bytes[icmpv4::HEADER_LEN..];
             buffers.copy_queued(&socket.send, DatagramHeader::LEN + seq_len, data);
-            icmpv4::emit_echo_request(socket.local.port, u16::from_be_bytes(seq), slot.bytes);
+            let (ident, seq) = (socket.local.port, u16::from_be_bytes(seq));
+            if socket.protocol == Protocol::ICMP {
+                icmpv4::emit_echo_request(ident, seq, slot.bytes);
+            } else {
+                icmpv6::emit_echo_request(ident, seq, slot.bytes, slot.pseudo);
+            }
             TxOffload::default()
         })
     }
 
     /// An echo reply came: for the socket with its identifier.
-    pub(super) fn receive_echo_reply(&mut self, incoming: &Incoming<'_>, reply: &Icmpv4Repr<'_>) {
-        let Icmpv4Repr::EchoReply { ident, seq, data } = *reply else { return };
+    pub(super) fn receive_echo_reply(&mut self, incoming: &Incoming<'_>, ident: u16, seq: u16, data: &[u8]) {
         let local = Endpoint::new(incoming.destination, ident);
         let remote = Endpoint::new(incoming.source, 0);
-        if !self.deliver(Protocol::ICMP, local, remote, [&seq.to_be_bytes(), data]) {
+        let protocol = echo_protocol(incoming.destination);
+        if !self.deliver(protocol, local, remote, [&seq.to_be_bytes(), data]) {
             self.counters.rx_no_socket += 1;
         }
     }
 }
 
+/// The protocol of echoes to and from `address`.
+pub(super) const fn echo_protocol(address: Address) -> Protocol {
+    if address.is_v4() { Protocol::ICMP } else { Protocol::ICMPV6 }
+}
+
 /// The packet for a record with `len` bytes of transport header and payload.
-fn addressed<B: Buffers>(socket: &DatagramSocket<B>, record: &DatagramHeader, len: usize) -> Outgoing {
+fn addressed<B: Buffers>(
+    socket: &DatagramSocket<B>,
+    record: &DatagramHeader,
+    len: usize,
+) -> Result<Outgoing, NotSent> {
+    let destination = Address::from(record.remote.ip());
+    // An echo socket speaks one of the protocols, and thus to one of the families.
+    if socket.is_echo() && socket.protocol != echo_protocol(destination) {
+        return Err(NotSent::NoRoute);
+    }
     // The address that the record names, else the one that the socket is bound to, else the route's.
     let source = [record.local.into(), socket.local.address].into_iter().find(|own| own.is_host());
-    let destination = record.remote.ip().into();
-    Outgoing { source, destination, protocol: socket.protocol, len, segmented: false }
+    if source.is_some_and(|own| own.is_v4() != destination.is_v4()) {
+        return Err(NotSent::NoRoute);
+    }
+    Ok(Outgoing { source, destination, protocol: socket.protocol, len, segmented: false })
 }

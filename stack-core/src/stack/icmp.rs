@@ -11,7 +11,7 @@ use crate::socket::{Readiness, SocketError};
 use crate::tcp::connection::State;
 use crate::tcp::{Decision, Endpoint, FourTuple, SeqNumber};
 use crate::wire::icmpv4::{self, Quoted, QuotedTransport, Unreachable};
-use crate::wire::{Icmpv4Repr, Malformed, Protocol};
+use crate::wire::{Icmpv4Repr, Malformed, Protocol, icmpv6};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub(super) fn receive_icmp(&mut self, incoming: &Incoming<'_>) {
@@ -26,10 +26,19 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 self.send_icmp(incoming.destination, incoming.source, &reply);
             }
             Icmpv4Repr::EchoRequest { .. } => self.counters.rx_other_address += 1,
-            Icmpv4Repr::EchoReply { .. } => self.receive_echo_reply(incoming, &message),
+            Icmpv4Repr::EchoReply { ident, seq, data } => self.receive_echo_reply(incoming, ident, seq, data),
             Icmpv4Repr::DestinationUnreachable { reason, quote } => self.receive_unreachable(reason, quote),
             // RFC 1122 §4.2.3.9: these change nothing for the connection, which goes on trying.
             Icmpv4Repr::TimeExceeded { .. } | Icmpv4Repr::ParameterProblem { .. } => {}
+        }
+    }
+
+    /// Tells the sender of a datagram that nobody listens on its port.
+    pub(super) fn send_port_unreachable(&mut self, incoming: &Incoming<'_>) {
+        if incoming.destination.is_v4() {
+            self.send_unreachable(incoming, Unreachable::Port);
+        } else {
+            self.send_unreachable_v6(incoming, icmpv6::Unreachable::Port);
         }
     }
 
@@ -86,11 +95,22 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             | Unreachable::Prohibited
             | Unreachable::Other(_) => SocketError::Unreachable,
         };
+        self.undeliverable(quoted.src.into(), quoted.dst.into(), quoted.transport, error);
+    }
+
+    /// What went from `local` to `remote` did not arrive.
+    pub(super) fn undeliverable(
+        &mut self,
+        local: Address,
+        remote: Address,
+        transport: QuotedTransport,
+        error: SocketError,
+    ) {
         let ends = |src_port, dst_port| FourTuple {
-            local: Endpoint::new(Address::v4(quoted.src), src_port),
-            remote: Endpoint::new(Address::v4(quoted.dst), dst_port),
+            local: Endpoint::new(local, src_port),
+            remote: Endpoint::new(remote, dst_port),
         };
-        match quoted.transport {
+        match transport {
             QuotedTransport::Tcp { src_port, dst_port, seq } => {
                 self.connection_unreachable(&ends(src_port, dst_port), SeqNumber(seq), error);
             }

@@ -6,7 +6,7 @@ use super::Stack;
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::counters::Counters;
-use crate::wire::{EtherType, EthernetRepr, Ipv4Packet, Malformed, Protocol, Sum};
+use crate::wire::{EtherType, EthernetRepr, Ipv4Packet, Ipv6Packet, Malformed, Protocol, Sum};
 
 /// An IP packet for us, its header checked and stripped.
 #[derive(Clone, Copy)]
@@ -52,6 +52,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let payload = bytes.get(offset..).unwrap_or_default();
         match ethernet.ethertype {
             EtherType::IPV4 => self.receive_ipv4(&ethernet, payload, frame.rx_offload()),
+            EtherType::IPV6 => self.receive_ipv6(&ethernet, payload, frame.rx_offload()),
             EtherType::ARP => self.receive_arp(payload),
             _ => self.counters.rx_unknown_protocol += 1,
         }
@@ -90,6 +91,50 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             seen_by: 0,
         };
         self.receive_packet(repr.protocol, &incoming);
+    }
+
+    #[inline]
+    fn receive_ipv6(&mut self, ethernet: &EthernetRepr, bytes: &[u8], offload: RxOffload) {
+        let packet = match Ipv6Packet::parse(bytes) {
+            Ok(packet) => packet,
+            Err(malformed) => return self.counters.count_malformed(malformed),
+        };
+        let interface = &self.link.interface;
+        let (source, destination) = (Address::v6(packet.repr.src), Address::v6(packet.repr.dst));
+        let unicast = interface.owns(destination);
+        if !unicast && !interface.listens_to(packet.repr.dst) {
+            self.counters.rx_other_address += 1;
+            return;
+        }
+        // Who has no address yet may ask the neighbours for one (RFC 4862 §5.4.2), and say nothing else.
+        let plausible = interface.is_plausible_source(source)
+            || (packet.repr.src.is_unspecified() && packet.repr.next_header == Protocol::ICMPV6);
+        if !plausible || (unicast && ethernet.dst.is_multicast()) {
+            self.counters.rx_bad_source += 1;
+            return;
+        }
+        let upper = match packet.upper() {
+            Ok(upper) => upper,
+            Err(refusal) => return self.refuse(&packet, refusal),
+        };
+        if upper.fragment.is_some() {
+            self.counters.rx_fragments += 1;
+            return;
+        }
+        let incoming = Incoming {
+            source,
+            destination,
+            unicast,
+            payload: upper.payload,
+            packet: packet.bytes,
+            offload,
+            seen_by: 0,
+        };
+        match upper.protocol {
+            Protocol::ICMPV6 => self.receive_icmpv6(&packet.repr, ethernet.src, &incoming),
+            Protocol::TCP | Protocol::UDP => self.receive_packet(upper.protocol, &incoming),
+            _ => self.refuse(&packet, upper.unknown_protocol()),
+        }
     }
 
     /// Takes a whole packet to one of our addresses or to a group.

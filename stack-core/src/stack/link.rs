@@ -10,7 +10,8 @@ use crate::interface::{Interface, Path};
 use crate::neighbor::NeighborCache;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    ArpOperation, ArpRepr, EtherType, EthernetRepr, Ipv4Repr, MacAddr, Protocol, Sum, arp, ethernet, ipv4,
+    ArpOperation, ArpRepr, EtherType, EthernetRepr, Ipv4Repr, Ipv6Repr, MacAddr, Protocol, Sum, arp,
+    ethernet, ipv6,
 };
 
 /// Bytes that a neighbour's address takes at the front of each frame.
@@ -76,7 +77,8 @@ impl<I: PacketIo> Link<I> {
         packet: Outgoing,
         fill: impl FnOnce(Slot<'_>) -> TxOffload,
     ) -> Result<(), NotSent> {
-        if !packet.segmented && packet.len + ipv4::HEADER_LEN > self.interface.mtu {
+        let header_len = packet.destination.header_len();
+        if !packet.segmented && packet.len + header_len > self.interface.mtu {
             counters.tx_too_large += 1;
             return Err(NotSent::TooLarge);
         }
@@ -86,10 +88,7 @@ impl<I: PacketIo> Link<I> {
         };
         self.make_room(counters)?;
         let ethernet_len = self.ethernet_len();
-        let (Some(src), Some(dst)) = (hop.source.as_v4(), packet.destination.as_v4()) else {
-            return Err(NotSent::NoRoute);
-        };
-        let offset = ethernet_len + ipv4::HEADER_LEN;
+        let offset = ethernet_len + header_len;
         let Some(mut frame) = self.io.alloc() else {
             counters.tx_deferred += 1;
             return Err(NotSent::Busy);
@@ -99,27 +98,38 @@ impl<I: PacketIo> Link<I> {
             return Err(NotSent::TooLarge);
         };
         bytes[..ethernet_len].copy_from_slice(&self.last_hop.ethernet[..ethernet_len]);
-        self.ident = self.ident.wrapping_add(1);
-        let repr = Ipv4Repr {
-            src,
-            dst,
-            protocol: packet.protocol,
-            ttl: 64,
-            tos: 0,
-            ident: self.ident,
-            dont_fragment: true,
-            fragment: None,
-            payload_len: packet.len as u16,
-        };
         let (headers, bytes) = bytes.split_at_mut(offset);
-        repr.emit(&mut headers[ethernet_len..]);
-        let pseudo = Sum::pseudo_v4(repr.src, repr.dst, repr.protocol, packet.len);
+        self.emit_header(hop.source, &packet, &mut headers[ethernet_len..]);
+        let pseudo = Sum::pseudo(hop.source, packet.destination, packet.protocol, packet.len);
         let offload = fill(Slot { bytes, pseudo, offset: offset as u16 });
         frame.set_tx_offload(offload);
         match hop.awaits {
             None => self.push(counters, frame),
             Some(neighbor) => self.await_neighbor(counters, neighbor, frame),
         }
+        Ok(())
+    }
+
+    /// Sends an IPv6 packet to a station that is known, in front of whose transport bytes there may be extension
+    /// headers: `fill` writes all that follows the header.
+    pub(crate) fn send_v6_to(
+        &mut self,
+        counters: &mut Counters,
+        to: MacAddr,
+        repr: &Ipv6Repr,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), NotSent> {
+        self.make_room(counters)?;
+        let ethernet = self.ethernet(to, EtherType::IPV6);
+        let offset = ethernet.header_len();
+        let mut frame = self.io.alloc().ok_or(NotSent::Busy)?;
+        let len = offset + ipv6::HEADER_LEN + usize::from(repr.payload_len);
+        let bytes = frame.append(len).ok_or(NotSent::TooLarge)?;
+        ethernet.emit(bytes);
+        let (header, payload) = bytes[offset..].split_at_mut(ipv6::HEADER_LEN);
+        repr.emit(header);
+        fill(payload);
+        self.push(counters, frame);
         Ok(())
     }
 
@@ -170,13 +180,46 @@ impl<I: PacketIo> Link<I> {
         if self.tx.is_empty() { Ok(()) } else { self.io.tx_burst(&mut self.tx) }
     }
 
-    /// The largest payload of a TCP segment that the device cuts, with `header_len` bytes of headers from
-    /// Ethernet on; `None` where it cuts none.
-    pub(crate) fn segmentation_limit(&self, header_len: usize) -> Option<usize> {
+    /// The largest payload of a TCP segment to `destination` that the device cuts, with `header_len` bytes of
+    /// headers from Ethernet on; `None` where it cuts none.
+    #[inline]
+    pub(crate) fn segmentation_limit(&self, destination: Address, header_len: usize) -> Option<usize> {
         let caps = self.io.caps();
         // An IP packet says its length in 16 bits.
         let most = caps.max_frame.min(usize::from(u16::MAX) + ethernet::HEADER_LEN);
-        (caps.tso_v4 && caps.tx_checksum).then(|| most.saturating_sub(header_len))
+        let cuts = if destination.is_v4() { caps.tso_v4 } else { caps.tso_v6 };
+        (cuts && caps.tx_checksum).then(|| most.saturating_sub(header_len))
+    }
+
+    /// Writes the IP header of a packet from `source`.
+    #[inline]
+    fn emit_header(&mut self, source: Address, packet: &Outgoing, out: &mut [u8]) {
+        let payload_len = packet.len as u16;
+        if let (Some(src), Some(dst)) = (source.as_v4(), packet.destination.as_v4()) {
+            self.ident = self.ident.wrapping_add(1);
+            let repr = Ipv4Repr {
+                src,
+                dst,
+                protocol: packet.protocol,
+                ttl: 64,
+                tos: 0,
+                ident: self.ident,
+                dont_fragment: true,
+                fragment: None,
+                payload_len,
+            };
+            return repr.emit(out);
+        }
+        let repr = Ipv6Repr {
+            src: source.to_v6(),
+            dst: packet.destination.to_v6(),
+            next_header: packet.protocol,
+            hop_limit: self.interface.hop_limit,
+            traffic_class: 0,
+            flow_label: 0,
+            payload_len,
+        };
+        repr.emit(out);
     }
 
     fn ethernet_len(&self) -> usize {
@@ -216,17 +259,13 @@ impl<I: PacketIo> Link<I> {
         to: Address,
         source: Option<Address>,
     ) -> Result<Hop, NotSent> {
-        let path = self.interface.path(to);
-        let multicast = match to.as_v4() {
-            Some(group) if group.is_multicast() => Some(MacAddr::multicast_for_v4(group)),
-            _ if self.interface.is_broadcast(to) => Some(MacAddr::BROADCAST),
-            _ => None,
-        };
-        let path = match (path, multicast) {
+        let multicast = self.interface.multicast_mac(to);
+        // Groups and the broadcast address are on the link, whatever the routes say.
+        let path = match (self.interface.path(to), multicast) {
             (Some(path), _) => path,
-            // Groups and the broadcast address need no route: they are on the link.
             (None, Some(_)) => {
-                Path { source: self.interface.first_v4().ok_or(NotSent::NoRoute)?, next_hop: to }
+                let source = self.interface.source_for(to).ok_or(NotSent::NoRoute)?;
+                Path { source, next_hop: to }
             }
             (None, None) => {
                 counters.tx_no_route += 1;
@@ -235,7 +274,8 @@ impl<I: PacketIo> Link<I> {
         };
         let source = source.unwrap_or(path.source);
         let mac = multicast.or_else(|| self.neighbors.lookup(path.next_hop));
-        let ethernet = self.ethernet(mac.unwrap_or(MacAddr::ZERO), EtherType::IPV4);
+        let ethertype = if to.is_v4() { EtherType::IPV4 } else { EtherType::IPV6 };
+        let ethernet = self.ethernet(mac.unwrap_or(MacAddr::ZERO), ethertype);
         ethernet.emit(&mut self.last_hop.ethernet);
         self.last_hop.destination = to;
         self.last_hop.until = if mac.is_some() { now + LAST_HOP_LIFETIME } else { Instant::ZERO };

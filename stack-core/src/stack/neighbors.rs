@@ -9,7 +9,7 @@ use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::neighbor::{Heard, NeighborAction};
 use crate::wire::icmpv4::Unreachable;
-use crate::wire::{ArpOperation, ArpRepr, EthernetRepr, MacAddr, icmpv4};
+use crate::wire::{ArpOperation, ArpRepr, EtherType, EthernetRepr, MacAddr, icmpv4, icmpv6};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub(super) fn receive_arp(&mut self, bytes: &[u8]) {
@@ -69,7 +69,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     fn probe(&mut self, address: Address, mac: Option<MacAddr>) {
         let Some(path) = self.link.interface.path(address) else { return };
-        let (Some(target), Some(own)) = (address.as_v4(), path.source.as_v4()) else { return };
+        let (Some(target), Some(own)) = (address.as_v4(), path.source.as_v4()) else {
+            return self.solicit(address.to_v6(), path.source.to_v6(), mac);
+        };
         let to = mac.unwrap_or(MacAddr::BROADCAST);
         let target = (mac.unwrap_or(MacAddr::ZERO), target);
         if self.link.send_arp(&mut self.counters, to, ArpOperation::Request, target, own).is_err() {
@@ -82,8 +84,14 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         for frame in packets {
             self.counters.tx_unreachable += 1;
             let bytes = frame.bytes();
-            if let Ok((_, offset)) = EthernetRepr::parse(bytes) {
-                self.receive_unreachable(Unreachable::Host, icmpv4::quote(&bytes[offset..]));
+            match EthernetRepr::parse(bytes) {
+                Ok((EthernetRepr { ethertype: EtherType::IPV6, .. }, offset)) => {
+                    self.receive_unreachable_v6(icmpv6::Unreachable::Address, &bytes[offset..]);
+                }
+                Ok((_, offset)) => {
+                    self.receive_unreachable(Unreachable::Host, icmpv4::quote(&bytes[offset..]));
+                }
+                Err(_) => {}
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::socket::{Readiness, SocketError, SocketId};
 use crate::tcp::handshake::Offer;
 use crate::tcp::output::Plan;
 use crate::tcp::{Answer, Context, Decision, Endpoint, FourTuple, Next, Segment, SeqNumber};
-use crate::wire::{Malformed, Protocol, TcpFlags, TcpHeader, TcpOptions, TcpSegment, ipv4, tcp};
+use crate::wire::{Malformed, Protocol, TcpFlags, TcpHeader, TcpOptions, TcpSegment, tcp};
 
 /// Frames that one connection may send before the others get their turn.
 const FRAMES_PER_TURN: usize = 64;
@@ -57,8 +57,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     /// What we offer in a SYN between these ends.
     pub(super) fn offer(&self, tuple: &FourTuple) -> Offer {
-        let headers = ipv4::HEADER_LEN + tcp::HEADER_LEN;
-        let largest = u16::try_from(self.link.interface.mtu.saturating_sub(headers)).unwrap_or(u16::MAX);
+        let remote = tuple.remote.address;
+        let headers = remote.header_len() + tcp::HEADER_LEN;
+        let mtu = self.link.interface.mtu;
+        let largest = u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX);
         let mss = self.tcp.mss.map_or(largest, |mss| mss.min(largest));
         Offer::ours(&self.tcp, mss, self.tcp.receive_buffer, self.secret.timestamp_offset(tuple))
     }
@@ -152,7 +154,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     fn send_next_segment(&mut self, id: SocketId) -> Result<bool, Stalled> {
         let Some(socket) = self.sockets.table.get_mut(id) else { return Ok(false) };
         let Kind::Connection(connection) = &mut socket.kind else { return Ok(false) };
-        let max_payload = self.link.segmentation_limit(MAX_HEADERS).unwrap_or(0) as u32;
+        let remote = connection.tuple.remote.address;
+        let max_headers = remote.header_len() + MAX_OTHER_HEADERS;
+        let max_payload = self.link.segmentation_limit(remote, max_headers).unwrap_or(0) as u32;
         let mut cx = context!(self, id);
         let Some(plan) = connection.plan(&mut cx, max_payload) else { return Ok(false) };
         let FourTuple { local, remote } = connection.tuple;
@@ -173,8 +177,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             if let Some(send) = send {
                 buffers.copy_queued(send, plan.offset as usize, &mut slot.bytes[header_len..]);
             }
-            let segment_size = if segmented { plan.mss } else { 0 };
-            finish(slot, header_len, segment_size, offload)
+            let ip = if remote.address.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
+            let segmentation = segmented.then_some((ip, plan.mss));
+            finish(slot, header_len, segmentation, offload)
         });
         if sent == Err(NotSent::Busy) {
             return Err(Stalled);
@@ -228,7 +233,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         };
         self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             let header_len = header.emit(options, slot.bytes);
-            finish(slot, header_len, 0, false)
+            finish(slot, header_len, None, false)
         })
     }
 }
@@ -246,10 +251,9 @@ pub(super) enum Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stalled;
 
-/// Bytes of the largest headers in front of a segment's payload, from Ethernet on.
-const MAX_HEADERS: usize = crate::wire::ethernet::HEADER_LEN
+/// Bytes of the largest headers in front of a segment's payload, from Ethernet on, but for those of IP.
+const MAX_OTHER_HEADERS: usize = crate::wire::ethernet::HEADER_LEN
     + crate::wire::ethernet::TAG_LEN
-    + ipv4::HEADER_LEN
     + tcp::HEADER_LEN
     + tcp::MAX_OPTIONS_LEN;
 
@@ -291,9 +295,14 @@ fn header(tuple: &FourTuple, plan: &Plan) -> TcpHeader {
 }
 
 /// Puts the checksum of a segment in place, or asks the device to: then also to cut the payload into segments
-/// of `segment_size` bytes where that is not 0.
+/// of a size, in packets of a version of IP.
 #[inline(always)]
-fn finish(slot: Slot<'_>, header_len: usize, segment_size: u16, offload: bool) -> TxOffload {
+fn finish(
+    slot: Slot<'_>,
+    header_len: usize,
+    segmentation: Option<(IpVersion, u16)>,
+    offload: bool,
+) -> TxOffload {
     let Slot { bytes, pseudo, offset } = slot;
     if !offload {
         tcp::fill_checksum(bytes, pseudo);
@@ -303,10 +312,6 @@ fn finish(slot: Slot<'_>, header_len: usize, segment_size: u16, offload: bool) -
     let header_len = offset + header_len as u16;
     TxOffload {
         checksum: Some(TxChecksum { start: offset, offset: tcp::CHECKSUM_OFFSET as u16 }),
-        segmentation: (segment_size > 0).then_some(Segmentation {
-            ip: IpVersion::V4,
-            header_len,
-            segment_size,
-        }),
+        segmentation: segmentation.map(|(ip, segment_size)| Segmentation { ip, header_len, segment_size }),
     }
 }

@@ -13,7 +13,7 @@ use super::ingress::Incoming;
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::tcp::Segment;
-use crate::wire::{Ipv4Packet, TcpFlags};
+use crate::wire::{Ipv4Packet, Ipv6Packet, TcpFlags};
 
 /// An IP packet that the stack of another queue may know what to do with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +36,18 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Takes a packet that arrived on another queue. What it leads to happens at the next poll.
     pub fn receive_stray(&mut self, stray: &Stray) {
         // The first stack has checked it.
-        let Ok(Ipv4Packet { repr, payload, .. }) = Ipv4Packet::parse(&stray.packet) else { return };
+        let (source, destination, payload) = if let Ok(packet) = Ipv4Packet::parse(&stray.packet) {
+            (Address::v4(packet.repr.src), Address::v4(packet.repr.dst), packet.payload)
+        } else if let Ok(packet) = Ipv6Packet::parse(&stray.packet)
+            && let Ok(upper) = packet.upper()
+        {
+            (Address::v6(packet.repr.src), Address::v6(packet.repr.dst), upper.payload)
+        } else {
+            return;
+        };
         self.receive_segment(&Incoming {
-            source: Address::v4(repr.src),
-            destination: Address::v4(repr.dst),
+            source,
+            destination,
             unicast: true,
             payload,
             packet: &stray.packet,

@@ -163,12 +163,13 @@ impl<'a> Icmpv6Repr<'a> {
         }
     }
 
-    /// Writes the message with its checksum to the front of `out`, for a packet from `src` to `dst`.
+    /// Writes the message with its checksum to the front of `out`, for a packet whose pseudo-header has the sum
+    /// `pseudo`.
     ///
     /// # Panics
     /// If `out` is shorter than [`len`](Self::len).
     #[inline]
-    pub fn emit(&self, src: Ipv6Addr, dst: Ipv6Addr, out: &mut [u8]) {
+    pub fn emit(&self, pseudo: Sum, out: &mut [u8]) {
         let (kind, code, word) = match *self {
             Self::EchoRequest { ident, seq, .. } => (ECHO_REQUEST, 0, pair(ident, seq)),
             Self::EchoReply { ident, seq, .. } => (ECHO_REPLY, 0, pair(ident, seq)),
@@ -179,7 +180,7 @@ impl<'a> Icmpv6Repr<'a> {
             Self::ParameterProblem { problem, pointer, .. } => (PARAMETER_PROBLEM, problem.code(), pointer),
             Self::Ndp(ndp) => {
                 ndp.emit(out);
-                return fill_checksum(src, dst, &mut out[..ndp.len()]);
+                return fill_checksum(&mut out[..ndp.len()], pseudo);
             }
             Self::MldQuery(_) => return,
         };
@@ -187,7 +188,7 @@ impl<'a> Icmpv6Repr<'a> {
         let header = Header { kind, code, checksum: 0.into(), word: word.into() };
         header.write_to(front).expect("the front has the header's size");
         self.data().write_to_prefix(rest).expect("room for the data");
-        fill_checksum(src, dst, &mut out[..HEADER_LEN + self.data().len()]);
+        fill_checksum(&mut out[..HEADER_LEN + self.data().len()], pseudo);
     }
 
     const fn data(&self) -> &'a [u8] {
@@ -258,13 +259,12 @@ pub fn emit_echo_request(ident: u16, seq: u16, message: &mut [u8], pseudo: Sum) 
     header.write_to(front).expect("the front has the header's size");
 }
 
-/// Computes the checksum of `message`, which goes from `src` to `dst`, and writes it to its place. The place
-/// must hold zero.
+/// Computes the checksum of `message` and writes it to its place. `pseudo` is the sum of the pseudo-header; the
+/// place must hold zero.
 ///
 /// # Panics
 /// If `message` is shorter than 4 bytes.
-pub fn fill_checksum(src: Ipv6Addr, dst: Ipv6Addr, message: &mut [u8]) {
-    let pseudo = Sum::pseudo_v6(src, dst, Protocol::ICMPV6, message.len());
+pub fn fill_checksum(message: &mut [u8], pseudo: Sum) {
     let checksum = pseudo.add(sum(message)).finish();
     message[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&checksum.to_be_bytes());
 }
@@ -380,9 +380,13 @@ mod tests {
         }
     }
 
+    fn pseudo(src: Ipv6Addr, dst: Ipv6Addr, len: usize) -> Sum {
+        Sum::pseudo_v6(src, dst, Protocol::ICMPV6, len)
+    }
+
     fn written(repr: Icmpv6Repr<'_>) -> Vec<u8> {
         let mut out = alloc::vec![0xaa; repr.len()];
-        repr.emit(A, B, &mut out);
+        repr.emit(pseudo(A, B, out.len()), &mut out);
         out
     }
 
@@ -393,7 +397,7 @@ mod tests {
         assert_eq!(written(repr), PING);
         let mut in_place = PING;
         in_place[..8].fill(0xaa);
-        emit_echo_request(0x711d, 1, &mut in_place, Sum::pseudo_v6(A, B, Protocol::ICMPV6, 16));
+        emit_echo_request(0x711d, 1, &mut in_place, pseudo(A, B, 16));
         assert_eq!(in_place, PING);
     }
 
@@ -404,7 +408,7 @@ mod tests {
         assert_eq!(repr, Icmpv6Repr::DestinationUnreachable { reason: Unreachable::Port, quote });
         assert!(is_error(&PORT_UNREACHABLE) && !is_error(&PING));
         let mut out = [0; 61];
-        repr.emit(B, A, &mut out);
+        repr.emit(pseudo(B, A, 61), &mut out);
         assert_eq!(out, PORT_UNREACHABLE);
         let quoted = Quoted::parse(quote).unwrap();
         assert_eq!((quoted.src, quoted.dst), (A, B));
@@ -427,7 +431,7 @@ mod tests {
         assert_eq!(Icmpv6Repr::parse(&between(A, B), &PING[..7]), Err(Malformed::Truncated));
         for kind in [100, 132, 143, 200] {
             let mut message = [kind, 0, 0, 0, 0, 0, 0, 0];
-            fill_checksum(A, B, &mut message);
+            fill_checksum(&mut message, pseudo(A, B, 8));
             assert_eq!(Icmpv6Repr::parse(&between(A, B), &message), Err(Malformed::Unsupported), "{kind}");
         }
     }
@@ -497,7 +501,8 @@ mod tests {
             if bytes.len() >= 4 {
                 (bytes[0], bytes[1]) = (kind, 0);
                 bytes[2..4].fill(0);
-                fill_checksum(A, B, &mut bytes);
+                let pseudo = pseudo(A, B, bytes.len());
+                fill_checksum(&mut bytes, pseudo);
                 prop_assert_ne!(Icmpv6Repr::parse(&ip, &bytes), Err(Malformed::BadChecksum));
             }
         }

@@ -145,7 +145,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::wire::{Protocol, icmpv6};
+    use crate::wire::{Protocol, Sum, icmpv6};
 
     const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
     const GROUP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 2);
@@ -222,7 +222,7 @@ mod tests {
         let mut out = [0xaa; report_len(1)];
         emit_report(&[MldRecord::Joined(GROUP)], &mut out);
         let own = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 2);
-        icmpv6::fill_checksum(own, ALL_MLDV2_ROUTERS, &mut out);
+        icmpv6::fill_checksum(&mut out, Sum::pseudo_v6(own, ALL_MLDV2_ROUTERS, Protocol::ICMPV6, 28));
         assert_eq!(out, from_linux);
     }
 

@@ -25,6 +25,19 @@ pub struct Upper<'a> {
     pub fragment: Option<Fragment>,
 }
 
+impl Upper<'_> {
+    /// The refusal of a packet that carries something unknown (RFC 8200 §4, RFC 4443 §3.4). Where there is nothing to
+    /// carry (RFC 8200 §4.7), there is nothing to complain about.
+    #[must_use]
+    pub fn unknown_protocol(&self) -> Refusal {
+        const NO_NEXT_HEADER: Protocol = Protocol(59);
+        match self.protocol {
+            NO_NEXT_HEADER => Refusal::Silent(Malformed::Unsupported),
+            _ => unrecognized(self.protocol_at),
+        }
+    }
+}
+
 /// A part of a packet that its sender has cut (RFC 8200 §4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment {

@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{Protocol, icmpv6};
+use crate::wire::{Protocol, Sum, icmpv6};
 
 const HOST: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
 const PEER: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
@@ -42,7 +42,8 @@ fn between(src: Ipv6Addr, dst: Ipv6Addr) -> Ipv6Repr {
 fn written(repr: NdpRepr<'_>, src: Ipv6Addr, dst: Ipv6Addr) -> Vec<u8> {
     let mut out = alloc::vec![0xaa; repr.len()];
     repr.emit(&mut out);
-    icmpv6::fill_checksum(src, dst, &mut out);
+    let pseudo = Sum::pseudo_v6(src, dst, Protocol::ICMPV6, out.len());
+    icmpv6::fill_checksum(&mut out, pseudo);
     out
 }
 

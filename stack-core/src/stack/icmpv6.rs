@@ -1,0 +1,117 @@
+//! ICMP for IPv6 (RFC 4443): echoes answered, errors sent, and errors received handed to their sockets.
+
+use netlane_packet_io::{PacketIo, TxOffload};
+
+use super::Stack;
+use super::ingress::Incoming;
+use super::link::Outgoing;
+use crate::address::Address;
+use crate::buffers::Buffers;
+use crate::socket::SocketError;
+use crate::wire::icmpv6::{self, Quoted, Unreachable};
+use crate::wire::ipv6::extensions::Refusal;
+use crate::wire::{Icmpv6Repr, Ipv6Packet, Ipv6Repr, MacAddr, Malformed, Protocol};
+
+impl<I: PacketIo, B: Buffers> Stack<I, B> {
+    /// Takes a message in a packet with the header `ip`, which the station `sender` has sent.
+    pub(super) fn receive_icmpv6(&mut self, ip: &Ipv6Repr, sender: MacAddr, incoming: &Incoming<'_>) {
+        let message = match Icmpv6Repr::parse(ip, incoming.payload) {
+            Ok(message) => message,
+            Err(malformed) => return self.counters.count_malformed(malformed),
+        };
+        match message {
+            Icmpv6Repr::Ndp(message) => self.receive_ndp(ip, sender, &message),
+            // Nobody to answer.
+            _ if ip.src.is_unspecified() => self.counters.rx_bad_source += 1,
+            Icmpv6Repr::EchoRequest { ident, seq, data } => {
+                let reply = Icmpv6Repr::EchoReply { ident, seq, data };
+                // RFC 4443 §4.2: what was asked of a group is answered from an address of ours.
+                let source = incoming.unicast.then_some(incoming.destination);
+                self.send_icmpv6(source, incoming.source, &reply);
+            }
+            Icmpv6Repr::EchoReply { ident, seq, data } => self.receive_echo_reply(incoming, ident, seq, data),
+            Icmpv6Repr::DestinationUnreachable { reason, quote } => {
+                self.receive_unreachable_v6(reason, quote);
+            }
+            // As for IPv4: these change nothing for the connection, which goes on trying.
+            Icmpv6Repr::PacketTooBig { .. }
+            | Icmpv6Repr::TimeExceeded { .. }
+            | Icmpv6Repr::ParameterProblem { .. } => {}
+            Icmpv6Repr::MldQuery(_) => {}
+        }
+    }
+
+    /// Tells the sender of a packet that it could not be delivered, unless it came to a group (RFC 4443 §2.4 (e)).
+    pub(super) fn send_unreachable_v6(&mut self, incoming: &Incoming<'_>, reason: Unreachable) {
+        if incoming.unicast {
+            let quote = icmpv6::quote(incoming.packet);
+            let message = Icmpv6Repr::DestinationUnreachable { reason, quote };
+            self.send_error_v6(Some(incoming.destination), incoming.source, &message);
+        }
+    }
+
+    /// Drops a packet that cannot be accepted, and tells its sender where that is wanted.
+    #[cold]
+    pub(super) fn refuse(&mut self, packet: &Ipv6Packet<'_>, refusal: Refusal) {
+        self.counters.count_malformed(refusal.malformed());
+        let Refusal::Told { problem, pointer, groups } = refusal else { return };
+        let Ipv6Repr { src, dst, .. } = packet.repr;
+        // RFC 4443 §2.4 (e): not to nobody, and about a packet to a group only where its option wants that.
+        if src.is_unspecified() || (dst.is_multicast() && !groups) {
+            return;
+        }
+        let quote = icmpv6::quote(packet.bytes);
+        let message = Icmpv6Repr::ParameterProblem { problem, pointer: pointer.into(), quote };
+        let source = (!dst.is_multicast()).then_some(dst.into());
+        self.send_error_v6(source, src.into(), &message);
+    }
+
+    /// A packet of ours could not be delivered.
+    pub(super) fn receive_unreachable_v6(&mut self, reason: Unreachable, quote: &[u8]) {
+        let quoted = match Quoted::parse(quote) {
+            Ok(quoted) => quoted,
+            Err(Malformed::Unsupported) => return,
+            Err(malformed) => return self.counters.count_malformed(malformed),
+        };
+        let error = match reason {
+            Unreachable::Port => SocketError::Refused,
+            Unreachable::NoRoute
+            | Unreachable::Prohibited
+            | Unreachable::BeyondScope
+            | Unreachable::Address
+            | Unreachable::Other(_) => SocketError::Unreachable,
+        };
+        self.undeliverable(quoted.src.into(), quoted.dst.into(), quoted.transport, error);
+    }
+
+    /// Sends an error, within the bounds of what strangers can make us send (RFC 4443 §2.4 (f)).
+    pub(super) fn send_error_v6(
+        &mut self,
+        source: Option<Address>,
+        destination: Address,
+        message: &Icmpv6Repr<'_>,
+    ) {
+        if self.errors.allow(self.now) {
+            self.send_icmpv6(source, destination, message);
+        } else {
+            self.counters.tx_suppressed += 1;
+        }
+    }
+
+    fn send_icmpv6(&mut self, source: Option<Address>, destination: Address, message: &Icmpv6Repr<'_>) {
+        let packet = Outgoing {
+            source,
+            destination,
+            protocol: Protocol::ICMPV6,
+            len: message.len(),
+            segmented: false,
+        };
+        let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
+            message.emit(slot.pseudo, slot.bytes);
+            TxOffload::default()
+        });
+        if sent.is_err() {
+            self.counters.tx_suppressed += 1;
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! IPv6: what is said of TCP, UDP and ICMP over IPv4 in other places holds over IPv6 too; and what only IPv6 has.
+
+mod frames;
+mod icmp;
+mod neighbors;
+mod transport;
