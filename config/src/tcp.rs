@@ -41,6 +41,11 @@ pub struct Tcp {
     pub syn_cookies: SynCookies,
     /// How often a segment is repeated, or a zero window probed, before the connection fails.
     pub retries: u8,
+    /// How long data may stay unacknowledged before the connection fails; with zero, `retries` decide.
+    #[serde(with = "duration")]
+    pub user_timeout: Duration,
+    /// Tell peers of the user timeout, and let theirs lengthen ours (RFC 5482).
+    pub user_timeout_option: bool,
     /// Probe silent peers on every socket that does not decide for itself; off where `None`.
     pub keepalive: Option<KeepAlive>,
     /// How long a connection that we closed first is remembered (twice the MSL, RFC 9293 §3.6.1).
@@ -73,6 +78,8 @@ impl Default for Tcp {
             syn_ack_retries: 5,
             syn_cookies: SynCookies::default(),
             retries: 15,
+            user_timeout: Duration::ZERO,
+            user_timeout_option: false,
             keepalive: None,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),

@@ -143,6 +143,11 @@ pub struct TcpConfig {
     pub syn_cookies: SynCookies,
     /// How often a segment is repeated, or a zero window probed, before the connection fails.
     pub retries: u8,
+    /// How long data may stay unacknowledged before the connection fails, whatever `retries` says, for all
+    /// sockets that don't decide themselves.
+    pub user_timeout: Option<Duration>,
+    /// Tell peers of the user timeout, and let theirs lengthen ours (RFC 5482).
+    pub user_timeout_option: bool,
     /// Keep-alive probes for connections that have nothing to say, for all sockets that don't decide
     /// themselves; off where `None`.
     pub keepalive: Option<KeepAlive>,
@@ -174,6 +179,8 @@ impl Default for TcpConfig {
             syn_ack_retries: 5,
             syn_cookies: SynCookies::default(),
             retries: 15,
+            user_timeout: None,
+            user_timeout_option: false,
             keepalive: None,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),

@@ -40,6 +40,7 @@ pub(crate) mod synchronized;
 pub(crate) mod time_wait;
 pub(crate) mod timers;
 pub(crate) mod timestamps;
+pub(crate) mod user_timeout;
 
 use crate::address::Address;
 use crate::buffers::Buffers;

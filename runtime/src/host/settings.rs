@@ -84,6 +84,8 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             syn_ack_retries: tcp.syn_ack_retries,
             syn_cookies: syn_cookies(tcp.syn_cookies),
             retries: tcp.retries,
+            user_timeout: (!tcp.user_timeout.is_zero()).then_some(tcp.user_timeout),
+            user_timeout_option: tcp.user_timeout_option,
             keepalive: tcp.keepalive.map(|keepalive| KeepAlive {
                 idle: keepalive.idle,
                 interval: keepalive.interval,

@@ -1,6 +1,6 @@
 //! Segments by hand: what a scripted peer sends, and what it expects.
 
-use netlane_core::wire::{SackBlock, TcpFlags, TcpOptions, Timestamps};
+use netlane_core::wire::{SackBlock, TcpFlags, TcpOptions, Timestamps, UserTimeout};
 
 use crate::seed::pattern;
 use crate::trace::segment_line;
@@ -159,6 +159,12 @@ impl Seg {
     pub fn sack(self, runs: &[(u32, u32)]) -> Self {
         let blocks = runs.iter().map(|&(left, right)| SackBlock { left, right });
         self.options(|options| options.sack = blocks.collect())
+    }
+
+    /// With the sender's user timeout.
+    #[must_use]
+    pub fn user_timeout(self, timeout: std::time::Duration) -> Self {
+        self.options(|options| options.user_timeout = Some(UserTimeout::new(timeout)))
     }
 
     /// Expected with no options but those given.

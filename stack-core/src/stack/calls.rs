@@ -18,6 +18,7 @@ use crate::tcp::connection::{Connection, Options, State, TcpState};
 use crate::tcp::handshake::{Attempts, SynSent};
 use crate::tcp::listener::Listener;
 use crate::tcp::{Context, Endpoint, FourTuple};
+use crate::time::Duration;
 use crate::wire::{MacAddr, Protocol};
 
 /// The handle names no socket, or one of another kind: it was closed, or never was what the call takes it for.
@@ -277,11 +278,34 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub fn tcp_set_keepalive(&mut self, socket: SocketId, keepalive: Option<KeepAlive>) -> Result<(), Stale> {
         let now = self.now;
         let connection = self.user_connection(socket)?;
-        connection.options.keepalive = keepalive.map(Box::new);
+        connection.options.set_keepalive(keepalive);
         if let State::Synchronized(state) = &mut connection.state {
             state.watch(keepalive.as_ref(), now);
         }
         self.sockets.arm(socket);
+        Ok(())
+    }
+
+    /// Gives a connection up once its data was not acknowledged for so long, however often it was repeated; where
+    /// `None`, after [`TcpConfig::retries`](crate::TcpConfig::retries). With
+    /// [`TcpConfig::user_timeout_option`](crate::TcpConfig::user_timeout_option) the peer is told (RFC 5482).
+    /// No connection fails before its first retransmission timeout.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn tcp_set_user_timeout(
+        &mut self,
+        socket: SocketId,
+        user_timeout: Option<Duration>,
+    ) -> Result<(), Stale> {
+        let announce = self.tcp.user_timeout_option;
+        let connection = self.user_connection(socket)?;
+        let chosen = connection.options.user_timeout_mut();
+        chosen.choose(user_timeout, announce);
+        let limit = chosen.limit();
+        if let State::Synchronized(state) = &mut connection.state {
+            state.be_patient(limit);
+        }
         Ok(())
     }
 

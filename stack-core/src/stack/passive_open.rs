@@ -208,7 +208,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         };
         let options = Options::new(&self.tcp);
         let mut state = exchange.into_synchronized(&context!(self, id), segment, rtt, buffers);
-        state.watch(options.keepalive.as_deref(), self.now);
+        state.watch(options.keepalive(), self.now);
+        state.be_patient(self.tcp.user_timeout);
         let state = State::Synchronized(state);
         let connection = Connection { tuple: *tuple, options, error: None, detached: false, state };
         let Some(id) = self.sockets.add_connection(connection) else { return false };

@@ -6,12 +6,13 @@ use super::handshake::{SynReceived, SynSent};
 use super::synchronized::{Phase, Synchronized};
 use super::time_wait::TimeWait;
 use super::timers::Timers;
+use super::user_timeout::UserTimeout;
 use super::{Context, Decision, FourTuple, Next, Segment};
 use crate::buffers::Buffers;
 use crate::config::{KeepAlive, TcpConfig};
 use crate::socket::SocketError;
 use crate::time::Instant;
-use crate::wire::TcpFlags;
+use crate::wire::{self, TcpFlags};
 
 /// A connection from its first SYN to the end of its TIME-WAIT.
 pub(crate) struct Connection<B: Buffers> {
@@ -29,12 +30,42 @@ pub(crate) struct Connection<B: Buffers> {
 pub(crate) struct Options {
     /// Small segments leave at once.
     pub(crate) no_delay: bool,
-    pub(crate) keepalive: Option<Box<KeepAlive>>,
+    /// What few users choose.
+    rare: Option<Box<RareOptions>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct RareOptions {
+    keepalive: Option<KeepAlive>,
+    user_timeout: UserTimeout,
 }
 
 impl Options {
     pub(crate) fn new(config: &TcpConfig) -> Self {
-        Self { no_delay: !config.nagle, keepalive: config.keepalive.map(Box::new) }
+        let rare = RareOptions {
+            keepalive: config.keepalive,
+            user_timeout: UserTimeout::configured(config.user_timeout, config.user_timeout_option),
+        };
+        let any = rare.keepalive.is_some() || config.user_timeout.is_some();
+        Self { no_delay: !config.nagle, rare: any.then(|| Box::new(rare)) }
+    }
+
+    pub(crate) fn keepalive(&self) -> Option<&KeepAlive> {
+        self.rare.as_ref()?.keepalive.as_ref()
+    }
+
+    pub(crate) fn set_keepalive(&mut self, keepalive: Option<KeepAlive>) {
+        if keepalive.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().keepalive = keepalive;
+        }
+    }
+
+    pub(crate) fn user_timeout(&self) -> Option<&UserTimeout> {
+        self.rare.as_ref().map(|rare| &rare.user_timeout)
+    }
+
+    pub(crate) fn user_timeout_mut(&mut self) -> &mut UserTimeout {
+        &mut self.rare.get_or_insert_default().user_timeout
     }
 }
 
@@ -143,6 +174,11 @@ impl<B: Buffers> Connection<B> {
     /// What a segment that arrived for this connection leads to.
     #[inline]
     pub(crate) fn on_segment(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Decision {
+        if let Some(peers) = segment.options.user_timeout
+            && cx.config.user_timeout_option
+        {
+            self.hear_user_timeout(segment, peers);
+        }
         let decision = match &mut self.state {
             State::Synchronized(state) => state.on_segment(cx, segment),
             State::SynSent(state) => state.on_segment(segment),
@@ -176,7 +212,8 @@ impl<B: Buffers> Connection<B> {
             }
         };
         synchronized.detached = self.detached;
-        synchronized.watch(self.options.keepalive.as_deref(), cx.now);
+        synchronized.watch(self.options.keepalive(), cx.now);
+        synchronized.be_patient(self.options.user_timeout().and_then(UserTimeout::limit));
         let rest = if segment.flags.contains(TcpFlags::SYN) {
             Decision::OUTPUT
         } else {
@@ -189,12 +226,33 @@ impl<B: Buffers> Connection<B> {
 
     /// What the timers that are due lead to.
     pub(crate) fn on_timer(&mut self, cx: &mut Context<'_, B>) -> Decision {
+        let patience = self.options.user_timeout().and_then(UserTimeout::limit);
         match &mut self.state {
-            State::Synchronized(state) => state.on_timer(cx, self.options.keepalive.as_deref()),
-            State::SynSent(state) => state.attempts.on_timer(cx.now, cx.config),
-            State::SynReceived(state) => state.attempts.on_timer(cx.now, cx.config),
+            State::Synchronized(state) => state.on_timer(cx, self.options.keepalive()),
+            State::SynSent(state) => state.attempts.on_timer(cx.now, cx.config, patience),
+            State::SynReceived(state) => state.attempts.on_timer(cx.now, cx.config, patience),
             State::TimeWait(state) => state.on_timer(cx.now),
             State::Closed(_) => Decision::IGNORE,
+        }
+    }
+
+    /// RFC 5482 §3.1: the peer tells how long it keeps trying, in a segment that is certainly its own.
+    fn hear_user_timeout(&mut self, segment: &Segment<'_>, peers: wire::UserTimeout) {
+        let believable = match &self.state {
+            State::Synchronized(state) => {
+                state.rcv.is_acceptable(segment) && state.snd.is_acceptable(segment.ack)
+            }
+            State::SynSent(state) => state.iss + 1 == segment.ack,
+            State::SynReceived(_) | State::TimeWait(_) | State::Closed(_) => false,
+        };
+        if !believable {
+            return;
+        }
+        let timeout = self.options.user_timeout_mut();
+        timeout.hear(peers);
+        let limit = timeout.limit();
+        if let State::Synchronized(state) = &mut self.state {
+            state.be_patient(limit);
         }
     }
 

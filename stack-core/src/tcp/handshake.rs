@@ -16,7 +16,7 @@ use crate::config::TcpConfig;
 use crate::counters::Counters;
 use crate::rate_limit::VagueLimit;
 use crate::socket::{Readiness, SocketError};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::{self, TcpFlags, TcpOptions};
 
 /// RFC 9293 §3.7.1: what a peer takes that announces no MSS, over IPv4.
@@ -159,16 +159,27 @@ impl Attempts {
     }
 
     /// No answer came in time: the SYN is sent once more, or given up.
-    pub(crate) fn on_timer(&mut self, now: Instant, config: &TcpConfig) -> Decision {
+    pub(crate) fn on_timer(
+        &mut self,
+        now: Instant,
+        config: &TcpConfig,
+        patience: Option<Duration>,
+    ) -> Decision {
+        let Some(first_sent) = self.first_sent else { return Decision::IGNORE };
         if self.deadline.is_none_or(|deadline| now < deadline) {
             return Decision::IGNORE;
         }
-        if self.repeated >= config.syn_retries {
+        let gives_up = match patience {
+            Some(patience) => now - first_sent >= patience,
+            None => self.repeated >= config.syn_retries,
+        };
+        if gives_up {
             return Decision::closed(Some(SocketError::TimedOut));
         }
-        self.repeated += 1;
+        self.repeated = self.repeated.saturating_add(1);
         self.rtt.back_off();
-        self.deadline = Some(now + self.rtt.rto(config));
+        let next = now + self.rtt.rto(config);
+        self.deadline = Some(patience.map_or(next, |patience| next.min(first_sent + patience)));
         self.due = true;
         Decision::OUTPUT
     }
@@ -363,6 +374,7 @@ fn agree<B: Buffers>(
         congestion: Congestion::new(initial_window(cx.config.initial_window, u32::from(mss))),
         timers: Timers::new(),
         unanswered: 0,
+        patience: 0,
         push: false,
         probe: false,
         last_heard: cx.now,

@@ -11,7 +11,7 @@ use super::synchronized::Synchronized;
 use super::time_wait::TimeWait;
 use super::timers::Timer;
 use crate::buffers::Buffers;
-use crate::wire::tcp::TcpFlags;
+use crate::wire::tcp::{self, TcpFlags};
 use crate::wire::tcp_options::{SackBlocks, TcpOptions};
 
 /// A segment to send. It counts as sent only when the connection is [told so](Connection::sent).
@@ -53,18 +53,28 @@ impl<B: Buffers> Connection<B> {
     /// The next segment to send, if any, with at most `max_payload` bytes where the device cuts segments.
     #[inline]
     pub(crate) fn plan(&mut self, cx: &mut Context<'_, B>, max_payload: u32) -> Option<Plan> {
-        match &mut self.state {
+        let mut plan = match &mut self.state {
             State::Synchronized(state) => state.plan(cx, max_payload, self.options.no_delay),
             State::SynSent(state) => state.plan(cx),
             State::SynReceived(state) => state.plan(cx),
             State::TimeWait(state) => state.plan(cx),
             State::Closed(_) => None,
+        }?;
+        if let Some(timeout) = self.options.user_timeout()
+            && plan.has_room_for_an_option()
+        {
+            plan.options.user_timeout = timeout.option();
         }
+        Some(plan)
     }
 
     /// The segment has left. Returns whether there may be another one.
     #[inline]
     pub(crate) fn sent(&mut self, cx: &mut Context<'_, B>, plan: &Plan) -> bool {
+        // RFC 5482 §3: a SYN may be lost with what it tells, so that the next segment tells it again.
+        if plan.options.user_timeout.is_some() && !plan.flags.contains(TcpFlags::SYN) {
+            self.options.user_timeout_mut().announce = false;
+        }
         match &mut self.state {
             State::Synchronized(state) => {
                 state.sent(cx, plan);
@@ -111,6 +121,13 @@ impl<B: Buffers> TimeWait<B> {
 }
 
 impl Plan {
+    /// Whether an option of one word finds room beside the others, and the payload in front of the MTU.
+    fn has_room_for_an_option(&self) -> bool {
+        let word = 4;
+        self.options.len() + word <= tcp::MAX_OPTIONS_LEN
+            && (self.len == 0 || self.len + word as u32 <= u32::from(self.mss))
+    }
+
     /// An acknowledgement and nothing else.
     fn bare(seq: SeqNumber, ack: SeqNumber, window: u16) -> Self {
         Self {

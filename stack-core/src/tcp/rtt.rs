@@ -44,6 +44,13 @@ impl RttEstimator {
         Duration::from_micros(backed_off).min(config.rto_max)
     }
 
+    /// Time that passed until the timer went off so many times in a row.
+    pub(crate) fn waited(&self, times: u8, config: &TcpConfig) -> Duration {
+        let rto =
+            |doubled: u8| Duration::from_micros(u64::from(self.rto) << doubled.min(16)).min(config.rto_max);
+        (0..times).map(rto).sum()
+    }
+
     /// The timer went off: the next timeout is twice as long (RFC 6298 §5.5).
     pub(crate) fn back_off(&mut self) {
         self.backoff = self.backoff.saturating_add(1);

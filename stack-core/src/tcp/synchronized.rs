@@ -29,6 +29,8 @@ pub(crate) struct Synchronized<B: Buffers> {
     pub(crate) timers: Timers,
     /// Retransmissions, window probes or keep-alives since the peer last answered.
     pub(crate) unanswered: u8,
+    /// Milliseconds that data may stay unacknowledged; 0 where the number of repetitions decides.
+    pub(crate) patience: u32,
     /// A segment leaves even if it is not worth it: the persist timer went off.
     pub(crate) push: bool,
     /// A keep-alive probe leaves.
@@ -354,11 +356,26 @@ impl<B: Buffers> Synchronized<B> {
         decision
     }
 
+    /// Gives up once data was not acknowledged for so long, or after a number of repetitions where `None`
+    /// (RFC 9293 §3.8.3, RFC 5482).
+    pub(crate) fn be_patient(&mut self, limit: Option<Duration>) {
+        self.patience = limit.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1));
+    }
+
+    /// Time left until what was repeated so often is given up; `None` where that is now.
+    fn time_left(&self, cx: &Context<'_, B>) -> Option<Duration> {
+        if self.patience == 0 {
+            return (self.unanswered < cx.config.retries).then_some(Duration::MAX);
+        }
+        let waited = self.rtt.waited(self.unanswered.saturating_add(1), cx.config);
+        Duration::from_millis(u64::from(self.patience)).checked_sub(waited).filter(|left| !left.is_zero())
+    }
+
     /// RFC 6298 §5.4 to §5.6.
     fn on_retransmit(&mut self, cx: &mut Context<'_, B>) -> Decision {
-        if self.unanswered >= cx.config.retries {
+        let Some(left) = self.time_left(cx) else {
             return Decision::closed(Some(SocketError::TimedOut));
-        }
+        };
         self.unanswered += 1;
         cx.counters.tcp_retransmission_timeouts += 1;
         let in_flight = self.snd.max.since(self.snd.una);
@@ -366,13 +383,13 @@ impl<B: Buffers> Synchronized<B> {
         self.congestion.on_timeout(&Snapshot { now: cx.now, in_flight, mss: u32::from(self.snd.mss) }, first);
         self.rtt.back_off();
         self.snd.rewind();
-        self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
+        self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config).min(left));
         Decision::OUTPUT
     }
 
     /// RFC 9293 §3.8.6.1. A peer that answers probes keeps the connection, however long its window is closed.
     fn on_persist(&mut self, cx: &mut Context<'_, B>) -> Decision {
-        if self.unanswered >= cx.config.retries {
+        if self.time_left(cx).is_none() {
             return Decision::closed(Some(SocketError::TimedOut));
         }
         self.unanswered += 1;

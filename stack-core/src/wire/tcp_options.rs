@@ -17,6 +17,39 @@ pub struct TcpOptions {
     pub timestamps: Option<Timestamps>,
     /// What the sender has received beyond the acknowledged bytes.
     pub sack: SackBlocks,
+    /// How long the sender keeps trying.
+    pub user_timeout: Option<UserTimeout>,
+}
+
+/// The user timeout option (RFC 5482 §2): how long the sender waits for data to be acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserTimeout {
+    /// The highest bit says that the others count minutes, and not seconds.
+    field: u16,
+}
+
+impl UserTimeout {
+    /// The option for a timeout, in seconds as long as those find room, and rounded up.
+    #[must_use]
+    pub const fn new(timeout: core::time::Duration) -> Self {
+        let seconds = timeout.as_secs().saturating_add((timeout.subsec_nanos() > 0) as u64);
+        if seconds <= Self::MOST as u64 {
+            return Self { field: seconds as u16 };
+        }
+        let minutes = seconds.div_ceil(60);
+        let minutes = if minutes > Self::MOST as u64 { Self::MOST } else { minutes as u16 };
+        Self { field: Self::MINUTES | minutes }
+    }
+
+    /// The timeout.
+    #[must_use]
+    pub const fn duration(self) -> core::time::Duration {
+        let count = (self.field & Self::MOST) as u64;
+        core::time::Duration::from_secs(if self.field & Self::MINUTES == 0 { count } else { 60 * count })
+    }
+
+    const MINUTES: u16 = 1 << 15;
+    const MOST: u16 = Self::MINUTES - 1;
 }
 
 /// The timestamps option (RFC 7323 §3.2).
@@ -91,6 +124,11 @@ impl TcpOptions {
                 self.timestamps = Some(Timestamps::read(clocks));
             }
             (SACK, data) => self.sack = SackBlocks::read(data)?,
+            // RFC 5482 §2: a timeout of zero is ignored.
+            (USER_TIMEOUT, [high, low]) => {
+                let field = u16::from_be_bytes([*high, *low]);
+                self.user_timeout = Some(UserTimeout { field }).filter(|_| field & UserTimeout::MOST != 0);
+            }
             (MAXIMUM_SEGMENT_SIZE | WINDOW_SCALE | SACK_PERMITTED, _) => return Err(Malformed::BadOption),
             _ => {}
         }
@@ -117,7 +155,7 @@ impl TcpOptions {
     /// If `out` is shorter than [`len`](Self::len).
     #[inline]
     pub fn emit(&self, out: &mut [u8]) -> usize {
-        let Self { mss, window_scale, sack_permitted, timestamps, sack } = self;
+        let Self { mss, window_scale, sack_permitted, timestamps, sack, user_timeout } = self;
         let mut out = Writer { out, written: 0 };
         if let Some(mss) = mss {
             let [high, low] = mss.to_be_bytes();
@@ -136,6 +174,10 @@ impl TcpOptions {
         }
         if let Some(shift) = window_scale {
             out.word([NO_OPERATION, WINDOW_SCALE, 3, *shift]);
+        }
+        if let Some(UserTimeout { field }) = user_timeout {
+            let [high, low] = field.to_be_bytes();
+            out.word([USER_TIMEOUT, 4, high, low]);
         }
         if sack.len == 0 {
             return out.written;
@@ -162,6 +204,9 @@ impl TcpOptions {
             len += 4;
         }
         if self.window_scale.is_some() {
+            len += 4;
+        }
+        if self.user_timeout.is_some() {
             len += 4;
         }
         len
@@ -289,6 +334,7 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+const USER_TIMEOUT: u8 = 28;
 
 /// What the timestamps option says of its length (RFC 7323 §3.2).
 const TIMESTAMPS_LEN: u8 = 10;
@@ -324,7 +370,7 @@ mod tests {
             window_scale: Some(10),
             sack_permitted: true,
             timestamps: Some(Timestamps { value: 0x3d6d_4219, echo: 0 }),
-            sack: SackBlocks::default(),
+            ..TcpOptions::default()
         };
         assert_eq!(options, expected);
         assert_eq!(written(&options), bytes);
@@ -339,6 +385,23 @@ mod tests {
         assert_eq!(TcpOptions::parse(&bytes), Ok(options));
         // The same, in another place, is read on the long way.
         assert_eq!(TcpOptions::parse(&[8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0]), Ok(options));
+    }
+
+    #[test]
+    fn user_timeout_counts_seconds_or_minutes() {
+        // RFC 5482 §2: the granularity bit, and 15 bits of time.
+        let secs = core::time::Duration::from_secs;
+        for (bytes, timeout) in [
+            ([28, 4, 0x00, 0x1e], secs(30)),
+            ([28, 4, 0x80, 0x1e], secs(1_800)),
+            ([28, 4, 0x7f, 0xff], secs(32_767)),
+        ] {
+            assert_eq!(TcpOptions::parse(&bytes).unwrap().user_timeout.unwrap().duration(), timeout);
+        }
+        assert_eq!(UserTimeout::new(core::time::Duration::from_millis(1)).duration(), secs(1));
+        assert_eq!(UserTimeout::new(secs(32_768)).duration(), secs(32_820));
+        assert_eq!(UserTimeout::new(core::time::Duration::MAX).duration(), secs(60 * 32_767));
+        assert_eq!(TcpOptions::parse(&[28, 4, 0x80, 0]).unwrap().user_timeout, None);
     }
 
     #[test]
@@ -393,10 +456,13 @@ mod tests {
         fn any_options()(
             mss in prop::option::of(1..=u16::MAX), window_scale: Option<u8>, sack_permitted: bool,
             clocks: Option<(u32, u32)>, sack in prop::collection::vec(any::<(u32, u32)>(), 0..=4),
+            user_timeout in prop::option::of(1..1_000_000_u64),
         ) -> TcpOptions {
             let timestamps = clocks.map(|(value, echo)| Timestamps { value, echo });
             let sack = sack.into_iter().map(|(left, right)| SackBlock { left, right }).collect();
-            TcpOptions { mss, window_scale, sack_permitted, timestamps, sack }
+            let user_timeout =
+                user_timeout.map(|secs| UserTimeout::new(core::time::Duration::from_secs(secs)));
+            TcpOptions { mss, window_scale, sack_permitted, timestamps, sack, user_timeout }
         }
     }
 

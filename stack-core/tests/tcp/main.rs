@@ -11,3 +11,4 @@ mod retransmission;
 mod selective_acks;
 mod syn_cookies;
 mod transfer;
+mod user_timeout;
