@@ -24,7 +24,8 @@ pub(crate) struct TimerWheel {
     occupied: [u64; LEVELS],
     /// By slot.
     entries: Vec<Entry>,
-    /// No list that holds something begins before this tick.
+    /// The first tick of the first list that holds something: 0 for the one of what is due, [`IDLE`] where none
+    /// does.
     quiet_until: u64,
 }
 
@@ -70,7 +71,9 @@ impl TimerWheel {
         let Some(entry) = self.entries.get_mut(slot as usize) else { return };
         if entry.deadline != IDLE {
             let Entry { prev, next, .. } = core::mem::replace(entry, Entry::IDLE);
-            self.unlink(prev, next);
+            if self.unlink(prev, next) {
+                self.quiet_until = self.first_begin();
+            }
         }
     }
 
@@ -98,9 +101,9 @@ impl TimerWheel {
             }
             match self.next_list() {
                 Some(next) if next.begin <= now => self.enter(next),
-                next => {
+                _ => {
                     self.position = self.position.max(now);
-                    self.quiet_until = next.map_or(IDLE, |list| list.begin);
+                    self.quiet_until = self.first_begin();
                     return None;
                 }
             }
@@ -115,9 +118,8 @@ impl TimerWheel {
     #[inline]
     #[must_use]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let due = self.heads[DUE];
-        let tick = if due == NONE { self.next_list()?.begin } else { self.entries[due as usize].deadline };
-        Some(Instant::from_nanos(tick.saturating_mul(Self::TICK_NANOS)))
+        let at = Instant::from_nanos(self.quiet_until.saturating_mul(Self::TICK_NANOS));
+        (self.quiet_until != IDLE).then_some(at)
     }
 
     /// The list whose deadlines come next.
@@ -131,6 +133,11 @@ impl TimerWheel {
         let shift = DIGIT * level;
         let above = self.position >> (shift + DIGIT) << (shift + DIGIT);
         Some(List { index: level * WIDTH + number, begin: above | (number as u64) << shift })
+    }
+
+    /// What [`quiet_until`](Self::quiet_until) has to be.
+    fn first_begin(&self) -> u64 {
+        if self.heads[DUE] != NONE { 0 } else { self.next_list().map_or(IDLE, |list| list.begin) }
     }
 
     /// Moves on to the first tick of `list`, and its deadlines to lower levels or to what is due.
@@ -159,20 +166,21 @@ impl TimerWheel {
         list
     }
 
-    /// Joins what stands before and after an entry that was taken out.
-    fn unlink(&mut self, prev: u32, next: u32) {
+    /// Joins what stands before and after an entry that was taken out. Returns whether its list is empty now.
+    fn unlink(&mut self, prev: u32, next: u32) -> bool {
         if next != NONE {
             self.entries[next as usize].prev = prev;
         }
         if prev & LIST == 0 {
             self.entries[prev as usize].next = next;
-            return;
+            return false;
         }
         let list = (prev ^ LIST) as usize;
         self.heads[list] = next;
         if next == NONE && list != DUE {
             self.occupied[list / WIDTH] &= !(1 << (list % WIDTH));
         }
+        next == NONE
     }
 
     /// The list for a deadline: on the level of the highest digit in which it differs from the position.
