@@ -22,6 +22,8 @@ const MAPPED: u64 = 0xffff;
 impl Address {
     /// No address of IPv4, or all of them.
     pub(crate) const ANY_V4: Self = Self::v4(Ipv4Addr::UNSPECIFIED);
+    /// All hosts of the link.
+    pub(crate) const BROADCAST: Self = Self::v4(Ipv4Addr::BROADCAST);
     /// No address of IPv6, or all of them.
     pub(crate) const ANY_V6: Self = Self::v6(Ipv6Addr::UNSPECIFIED);
 
@@ -79,7 +81,7 @@ impl Address {
 
     /// Whether the address may be one host's: no group, not everybody, not nobody.
     pub(crate) fn is_host(self) -> bool {
-        !self.is_unspecified() && !self.is_multicast() && self != Self::v4(Ipv4Addr::BROADCAST)
+        !self.is_unspecified() && !self.is_multicast() && self != Self::BROADCAST
     }
 
     pub(crate) const fn is_loopback(self) -> bool {

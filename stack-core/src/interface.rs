@@ -33,6 +33,8 @@ struct Own {
     subnet: IpNet,
     /// It is not to be used where there is another.
     deprecated: bool,
+    /// The address of all hosts in the subnet, where it has one.
+    broadcast: Option<Address>,
 }
 
 /// How a packet gets to its destination.
@@ -44,6 +46,17 @@ pub(crate) struct Path {
     pub(crate) next_hop: Address,
 }
 
+impl Own {
+    fn new(subnet: IpNet) -> Self {
+        let broadcast = match subnet {
+            // RFC 3021: where there are but two hosts, none of the addresses is everybody's.
+            IpNet::V4(net) if net.prefix_len() < 31 => Some(Address::v4(net.broadcast())),
+            IpNet::V4(_) | IpNet::V6(_) => None,
+        };
+        Self { address: subnet.addr().into(), subnet, deprecated: false, broadcast }
+    }
+}
+
 impl Interface {
     pub(crate) fn new(config: &InterfaceConfig, device_mac: [u8; 6], mtu: usize) -> Self {
         let mut routes = config.routes.clone();
@@ -53,11 +66,7 @@ impl Interface {
             vlan: config.vlan,
             mtu,
             hop_limit: HOP_LIMIT,
-            addresses: config
-                .addresses
-                .iter()
-                .map(|&subnet| Own { address: subnet.addr().into(), subnet, deprecated: false })
-                .collect(),
+            addresses: config.addresses.iter().map(|&subnet| Own::new(subnet)).collect(),
             routes,
         }
     }
@@ -112,12 +121,7 @@ impl Interface {
 
     /// Whether `address` stands for all hosts of one of our subnets, or of the link.
     pub(crate) fn is_broadcast(&self, address: Address) -> bool {
-        let Some(v4) = address.as_v4() else { return false };
-        v4.is_broadcast()
-            || self.addresses.iter().any(|own| match own.subnet {
-                IpNet::V4(net) => net.prefix_len() < 31 && net.broadcast() == v4,
-                IpNet::V6(_) => false,
-            })
+        address == Address::BROADCAST || self.addresses.iter().any(|own| own.broadcast == Some(address))
     }
 
     /// The way to `destination`, if there is one: straight over the link in our own subnets, else by the

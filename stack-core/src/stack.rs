@@ -170,18 +170,20 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.run_neighbors();
         self.run_fragments();
         self.link.flush()?;
-        let wake_at = [
-            self.sockets.next_deadline(),
-            self.handshakes.next_deadline(),
-            self.link.neighbors.next_deadline(),
-            self.fragments.next_deadline(),
-        ];
-        let wake_at = wake_at.into_iter().flatten().min();
+        let wake_at = self.next_deadline();
         let blocked = stalled || self.link.is_backlogged();
         if received || (self.sockets.owing() > 0 && !blocked) {
             return Ok(Turn::Busy);
         }
         Ok(if blocked { Turn::Blocked { wake_at } } else { Turn::Idle { wake_at } })
+    }
+
+    /// When the first timer is due, if any is set. Every turn asks, so it is spelt out.
+    #[inline]
+    fn next_deadline(&self) -> Option<Instant> {
+        let sockets = sooner(self.sockets.next_deadline(), self.handshakes.next_deadline());
+        let network = sooner(self.link.neighbors.next_deadline(), self.fragments.next_deadline());
+        sooner(sockets, network)
     }
 
     /// Tells the time without taking a turn. Calls start their timers from the time that the stack knows, which
@@ -249,5 +251,14 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             }
         }
         Ok(received)
+    }
+}
+
+#[inline]
+fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, None) => a,
+        (None, b) => b,
     }
 }

@@ -53,7 +53,7 @@ use crate::wire::tcp::TcpFlags;
 use crate::wire::tcp_options::TcpOptions;
 
 /// One end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Endpoint {
     pub(crate) address: Address,
     pub(crate) port: u16,
@@ -78,20 +78,6 @@ impl Endpoint {
     }
 }
 
-/// The two words of an end of IPv4 are one.
-impl Hash for Endpoint {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self.address.as_v4() {
-            Some(v4) => state.write_u64(u64::from(v4.to_bits()) << 16 | u64::from(self.port)),
-            None => {
-                self.address.hash(state);
-                state.write_u16(self.port);
-            }
-        }
-    }
-}
-
 impl From<SocketAddr> for Endpoint {
     fn from(addr: SocketAddr) -> Self {
         Self::new(addr.ip().into(), addr.port())
@@ -99,10 +85,26 @@ impl From<SocketAddr> for Endpoint {
 }
 
 /// Both ends of a connection: its name on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FourTuple {
     pub(crate) local: Endpoint,
     pub(crate) remote: Endpoint,
+}
+
+/// In as few words as possible, since every segment pays for it. Ends of different families may collide: they are
+/// still told apart by comparison.
+impl Hash for FourTuple {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { local, remote } = self;
+        match (local.address.as_v4(), remote.address.as_v4()) {
+            (Some(local), Some(remote)) => {
+                state.write_u64(u64::from(local.to_bits()) << 32 | u64::from(remote.to_bits()));
+            }
+            _ => (local.address, remote.address).hash(state),
+        }
+        state.write_u32(u32::from(local.port) << 16 | u32::from(remote.port));
+    }
 }
 
 /// A segment that arrived, its checksum verified and its options parsed.

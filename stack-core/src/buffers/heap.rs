@@ -88,35 +88,32 @@ impl HeapBuffers {
         n
     }
 
-    /// Gives `buffer` a ring of at least `needed` bytes, with what it holds.
+    /// Gives a `buffer` without a ring one of at least `needed` bytes, or one that has a smaller ring a larger one.
+    #[inline]
     fn reserve(&mut self, buffer: &mut HeapBuffer, needed: usize) {
-        let class = class_of(needed).max(buffer.class);
-        match buffer.ring.take() {
-            Some(ring) if ring.bytes.len() >= needed => buffer.ring = Some(ring),
-            old => {
-                let mut ring = self.take_ring(class);
-                if let Some(old) = old {
-                    old.copy_all(&mut ring);
-                    self.give_back(old);
-                }
-                buffer.ring = Some(ring);
-                buffer.class = class;
-            }
+        if needed <= SMALLEST << buffer.class
+            && buffer.ring.is_none()
+            && let Some(ring) = self.spare[usize::from(buffer.class)].pop()
+        {
+            buffer.ring = Some(ring);
+        } else {
+            self.grow(buffer, needed);
         }
     }
 
-    fn take_ring(&mut self, class: u8) -> Box<Ring> {
-        self.spare[usize::from(class)].pop().unwrap_or_else(|| {
-            Box::new(Ring {
-                head: 0,
-                len: 0,
-                reach: 0,
-                class,
-                bytes: vec![0; SMALLEST << class].into_boxed_slice(),
-            })
-        })
+    #[cold]
+    fn grow(&mut self, buffer: &mut HeapBuffer, needed: usize) {
+        let class = class_of(needed).max(buffer.class);
+        let mut ring = self.spare[usize::from(class)].pop().unwrap_or_else(|| Box::new(Ring::new(class)));
+        if let Some(old) = buffer.ring.take() {
+            old.copy_all(&mut ring);
+            self.give_back(old);
+        }
+        buffer.ring = Some(ring);
+        buffer.class = class;
     }
 
+    #[inline]
     fn give_back(&mut self, mut ring: Box<Ring>) {
         (ring.head, ring.len, ring.reach) = (0, 0, 0);
         let spare = &mut self.spare[usize::from(ring.class)];
@@ -213,6 +210,10 @@ impl HeapBuffer {
 }
 
 impl Ring {
+    fn new(class: u8) -> Self {
+        Self { head: 0, len: 0, reach: 0, class, bytes: vec![0; SMALLEST << class].into_boxed_slice() }
+    }
+
     #[inline]
     fn wrap(&self, index: usize) -> usize {
         index & (self.bytes.len() - 1)

@@ -65,8 +65,21 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Err(malformed) => return self.counters.count_malformed(malformed),
         };
         let Ipv4Packet { repr, header_len, payload } = packet;
-        let interface = &self.link.interface;
         let (source, destination) = (Address::v4(repr.src), Address::v4(repr.dst));
+        let mut incoming = Incoming {
+            source,
+            destination,
+            unicast: true,
+            payload,
+            packet: bytes.get(..header_len + payload.len()).unwrap_or(bytes),
+            offload,
+            seen_by: 0,
+        };
+        if repr.protocol == Protocol::TCP && repr.fragment.is_none() && !ethernet.dst.is_multicast() {
+            // It asks for itself where the segment goes to, unless a connection tells.
+            return self.receive_segment(&incoming);
+        }
+        let interface = &self.link.interface;
         let unicast = interface.owns(destination);
         if !unicast && !interface.is_broadcast(destination) && !repr.dst.is_multicast() {
             self.counters.rx_other_address += 1;
@@ -81,15 +94,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         if let Some(fragment) = repr.fragment {
             return self.receive_fragment(&packet, bytes, fragment);
         }
-        let incoming = Incoming {
-            source,
-            destination,
-            unicast,
-            payload,
-            packet: bytes.get(..header_len + payload.len()).unwrap_or(bytes),
-            offload,
-            seen_by: 0,
-        };
+        incoming.unicast = unicast;
         self.receive_packet(repr.protocol, &incoming);
     }
 
@@ -151,6 +156,17 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 self.send_unreachable(incoming, crate::wire::icmpv4::Unreachable::Protocol);
             }
         }
+    }
+
+    /// Whether a segment of no connection goes to one of our addresses, and comes from where one can come from.
+    /// Else it is counted.
+    pub(super) fn admits(&mut self, incoming: &Incoming<'_>) -> bool {
+        let interface = &self.link.interface;
+        let (ours, plausible) =
+            (interface.owns(incoming.destination), interface.is_plausible_source(incoming.source));
+        self.counters.rx_other_address += u64::from(!ours);
+        self.counters.rx_bad_source += u64::from(ours && !plausible);
+        ours && plausible
     }
 
     /// Whether the transport's checksum has to be verified here. A frame whose checksum the device found

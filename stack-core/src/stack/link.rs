@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use netlane_packet_io::{Batch, LinkDown, PacketBuf, PacketIo, TxOffload};
+use netlane_packet_io::{Batch, Caps, LinkDown, PacketBuf, PacketIo, TxOffload};
 
 use crate::address::Address;
 use crate::counters::Counters;
@@ -11,7 +11,7 @@ use crate::neighbor::NeighborCache;
 use crate::time::{Duration, Instant};
 use crate::wire::{
     ArpOperation, ArpRepr, EtherType, EthernetRepr, Ipv4Repr, Ipv6Repr, MacAddr, Protocol, Sum, arp,
-    ethernet, ipv6,
+    ethernet, ipv4, ipv6, tcp,
 };
 
 /// Bytes that a neighbour's address takes at the front of each frame.
@@ -26,6 +26,8 @@ pub(crate) struct Link<I: PacketIo> {
     pub(crate) neighbors: NeighborCache<I::Buf>,
     last_hop: LastHop,
     ident: u16,
+    /// The largest payloads of TCP segments over IPv4 and IPv6 that the device cuts; zero where it cuts none.
+    longest_payload: (u32, u32),
 }
 
 /// An IP packet to send.
@@ -64,7 +66,16 @@ pub(crate) enum NotSent {
 
 impl<I: PacketIo> Link<I> {
     pub(crate) fn new(io: I, interface: Interface, neighbors: NeighborCache<I::Buf>) -> Self {
-        Self { io, tx: Batch::new(), interface, neighbors, last_hop: LastHop::NONE, ident: 0 }
+        let longest_payload = longest_payload(io.caps());
+        Self {
+            io,
+            tx: Batch::new(),
+            interface,
+            neighbors,
+            last_hop: LastHop::NONE,
+            ident: 0,
+            longest_payload,
+        }
     }
 
     /// Sends an IP packet whose transport bytes `fill` writes, returning what the device shall do with
@@ -180,15 +191,10 @@ impl<I: PacketIo> Link<I> {
         if self.tx.is_empty() { Ok(()) } else { self.io.tx_burst(&mut self.tx) }
     }
 
-    /// The largest payload of a TCP segment to `destination` that the device cuts, with `header_len` bytes of
-    /// headers from Ethernet on; `None` where it cuts none.
+    /// The largest payload of a TCP segment to `destination` that the device cuts; zero where it cuts none.
     #[inline]
-    pub(crate) fn segmentation_limit(&self, destination: Address, header_len: usize) -> Option<usize> {
-        let caps = self.io.caps();
-        // An IP packet says its length in 16 bits.
-        let most = caps.max_frame.min(usize::from(u16::MAX) + ethernet::HEADER_LEN);
-        let cuts = if destination.is_v4() { caps.tso_v4 } else { caps.tso_v6 };
-        (cuts && caps.tx_checksum).then(|| most.saturating_sub(header_len))
+    pub(crate) fn longest_payload(&self, destination: Address) -> u32 {
+        if destination.is_v4() { self.longest_payload.0 } else { self.longest_payload.1 }
     }
 
     /// Writes the IP header of a packet from `source`.
@@ -287,6 +293,17 @@ impl<I: PacketIo> Link<I> {
             counters.tx_neighbor_queue_full += 1;
         }
     }
+}
+
+/// The largest payloads of TCP segments over IPv4 and IPv6 that a device cuts; zero where it cuts none.
+fn longest_payload(caps: &Caps) -> (u32, u32) {
+    // An IP packet says its length in 16 bits.
+    let most = caps.max_frame.min(usize::from(u16::MAX) + ethernet::HEADER_LEN);
+    let behind = |ip: usize, cuts: bool| {
+        let headers = ETHERNET_ROOM + ip + tcp::HEADER_LEN + tcp::MAX_OPTIONS_LEN;
+        if cuts && caps.tx_checksum { most.saturating_sub(headers) as u32 } else { 0 }
+    };
+    (behind(ipv4::HEADER_LEN, caps.tso_v4), behind(ipv6::HEADER_LEN, caps.tso_v6))
 }
 
 /// The Ethernet header of the last packet, which serves for the next one to the same destination.

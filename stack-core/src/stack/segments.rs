@@ -5,10 +5,11 @@ use netlane_packet_io::{IpVersion, PacketIo, Segmentation, TxChecksum, TxOffload
 
 use super::Stack;
 use super::ingress::Incoming;
-use super::link::{NotSent, Outgoing, Slot};
+use super::link::{Link, NotSent, Outgoing, Slot};
 use super::socket_table::Kind;
 use crate::buffers::Buffers;
 use crate::socket::{Readiness, SocketError, SocketId};
+use crate::tcp::connection::Connection;
 use crate::tcp::handshake::Offer;
 use crate::tcp::output::Plan;
 use crate::tcp::{Answer, Context, Decision, Endpoint, FourTuple, Next, Segment, SeqNumber};
@@ -40,12 +41,21 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let Some(verify) = self.must_verify(incoming.offload) else { return };
         let (tuple, segment) = match parse(incoming, verify) {
             Ok(parsed) => parsed,
-            Err(malformed) => return self.counters.count_malformed(malformed),
+            Err(malformed) => {
+                if self.admits(incoming) {
+                    self.counters.count_malformed(malformed);
+                }
+                return;
+            }
         };
         self.counters.tcp_segments_received += 1;
         self.counters.tcp_super_segments_received += u64::from(segment.joined > 1);
         let Some(id) = self.sockets.connection_between(&tuple) else {
-            return self.receive_unconnected(incoming, &tuple, &segment);
+            // A connection's ends were looked at when it began: only where there is none, there is more to ask.
+            if self.admits(incoming) {
+                self.receive_unconnected(incoming, &tuple, &segment);
+            }
+            return;
         };
         let Some(connection) = self.sockets.table.connection_mut(id) else { return };
         let decision = connection.on_segment(&mut context!(self, id), &segment);
@@ -111,10 +121,12 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.send_syn_acks()?;
         for _ in 0..self.sockets.owing() {
             let Some(id) = self.sockets.next_owing() else { break };
-            let outcome = match self.sockets.table.get_mut(id).map(|socket| &socket.kind) {
-                Some(Kind::Connection(_)) => self.send_segments(id),
-                Some(Kind::Datagram(_)) => self.send_datagrams(id),
-                Some(Kind::Listener(_)) | None => Ok(Sent::Everything),
+            let Some(socket) = self.sockets.table.get_mut(id) else { continue };
+            socket.owes = false;
+            let outcome = match socket.kind {
+                Kind::Connection(_) => self.send_segments(id),
+                Kind::Datagram(_) => self.send_datagrams(id),
+                Kind::Listener(_) => Ok(Sent::Everything),
             };
             match outcome {
                 Ok(Sent::Everything) => {}
@@ -131,9 +143,12 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Sends the segments that a connection has ready.
     #[inline]
     fn send_segments(&mut self, id: SocketId) -> Result<Sent, Stalled> {
+        let Some(socket) = self.sockets.table.get_mut(id) else { return Ok(Sent::Everything) };
+        let Kind::Connection(connection) = &mut socket.kind else { return Ok(Sent::Everything) };
         let mut outcome = Ok(Sent::Share);
         for _ in 0..FRAMES_PER_TURN {
-            match self.send_next_segment(id) {
+            let mut cx = context!(self, id);
+            match send_next_segment(connection, &mut self.link, &mut cx) {
                 Ok(true) => {}
                 Ok(false) => {
                     outcome = Ok(Sent::Everything);
@@ -145,49 +160,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 }
             }
         }
-        self.sockets.arm(id);
-        outcome
-    }
-
-    /// Sends one segment of a connection, if it has any. Returns whether there may be another one.
-    #[inline]
-    fn send_next_segment(&mut self, id: SocketId) -> Result<bool, Stalled> {
-        let Some(socket) = self.sockets.table.get_mut(id) else { return Ok(false) };
-        let Kind::Connection(connection) = &mut socket.kind else { return Ok(false) };
-        let remote = connection.tuple.remote.address;
-        let max_headers = remote.header_len() + MAX_OTHER_HEADERS;
-        let max_payload = self.link.segmentation_limit(remote, max_headers).unwrap_or(0) as u32;
-        let mut cx = context!(self, id);
-        let Some(plan) = connection.plan(&mut cx, max_payload) else { return Ok(false) };
-        let FourTuple { local, remote } = connection.tuple;
-        let segmented = plan.len > u32::from(plan.mss);
-        let len = tcp::HEADER_LEN + plan.options.len() + plan.len as usize;
-        let packet = Outgoing {
-            source: Some(local.address),
-            destination: remote.address,
-            protocol: Protocol::TCP,
-            len,
-            segmented,
-        };
-        let offload = self.link.io.caps().tx_checksum;
-        let buffers = &self.sockets.buffers;
-        let send = connection.state.send_buffer();
-        let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
-            let header_len = header(&connection.tuple, &plan).emit(&plan.options, slot.bytes);
-            if let Some(send) = send {
-                buffers.copy_queued(send, plan.offset as usize, &mut slot.bytes[header_len..]);
-            }
-            let ip = if remote.address.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
-            let segmentation = segmented.then_some((ip, plan.mss));
-            finish(slot, header_len, segmentation, offload)
-        });
-        if sent == Err(NotSent::Busy) {
-            return Err(Stalled);
+        if let Some(at) = socket.rearms() {
+            self.sockets.wheel.set(id.slot() as u32, at);
         }
-        // To the connection, what cannot be sent is lost on its way: timers repeat it or give up.
-        self.counters.tcp_segments_sent += 1;
-        self.counters.tcp_super_segments_sent += u64::from(segmented);
-        Ok(connection.sent(&mut context!(self, id), &plan))
+        outcome
     }
 
     /// Resets the sender of a segment, within the bounds of what strangers can make us send.
@@ -238,6 +214,45 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 }
 
+/// Sends one segment of a connection, if it has any. Returns whether there may be another one.
+#[inline]
+fn send_next_segment<I: PacketIo, B: Buffers>(
+    connection: &mut Connection<B>,
+    link: &mut Link<I>,
+    cx: &mut Context<'_, B>,
+) -> Result<bool, Stalled> {
+    let longest_payload = link.longest_payload(connection.tuple.remote.address);
+    let Some(plan) = connection.plan(cx, longest_payload) else { return Ok(false) };
+    let FourTuple { local, remote } = connection.tuple;
+    let segmented = plan.len > u32::from(plan.mss);
+    let len = tcp::HEADER_LEN + plan.options.len() + plan.len as usize;
+    let packet = Outgoing {
+        source: Some(local.address),
+        destination: remote.address,
+        protocol: Protocol::TCP,
+        len,
+        segmented,
+    };
+    let offload = link.io.caps().tx_checksum;
+    let buffers = &cx.buffers;
+    let send = connection.state.send_buffer();
+    let sent = link.send_ip(cx.now, cx.counters, packet, |slot| {
+        let header_len = header(&connection.tuple, &plan).emit(&plan.options, slot.bytes);
+        if let Some(send) = send {
+            buffers.copy_queued(send, plan.offset as usize, &mut slot.bytes[header_len..]);
+        }
+        let ip = if remote.address.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
+        finish(slot, header_len, segmented.then_some((ip, plan.mss)), offload)
+    });
+    if sent == Err(NotSent::Busy) {
+        return Err(Stalled);
+    }
+    // To the connection, what cannot be sent is lost on its way: timers repeat it or give up.
+    cx.counters.tcp_segments_sent += 1;
+    cx.counters.tcp_super_segments_sent += u64::from(segmented);
+    Ok(connection.sent(cx, &plan))
+}
+
 /// How far a socket got with what it has to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -250,12 +265,6 @@ pub(super) enum Sent {
 /// The device takes no more frames now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stalled;
-
-/// Bytes of the largest headers in front of a segment's payload, from Ethernet on, but for those of IP.
-const MAX_OTHER_HEADERS: usize = crate::wire::ethernet::HEADER_LEN
-    + crate::wire::ethernet::TAG_LEN
-    + tcp::HEADER_LEN
-    + tcp::MAX_OPTIONS_LEN;
 
 #[inline(always)]
 fn parse<'a>(incoming: &Incoming<'a>, verify: bool) -> Result<(FourTuple, Segment<'a>), Malformed> {

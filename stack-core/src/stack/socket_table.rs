@@ -20,7 +20,7 @@ pub(crate) struct Sockets<B: Buffers> {
     pub(crate) table: Table<Socket<B>>,
     pub(crate) demux: Demux,
     pub(crate) buffers: B,
-    wheel: TimerWheel,
+    pub(crate) wheel: TimerWheel,
     /// Sockets with events to tell, each once.
     changed: VecDeque<SocketId>,
     /// Sockets that have, or may have, something to send, each once.
@@ -34,7 +34,7 @@ pub(crate) struct Socket<B: Buffers> {
     pending: Readiness,
     /// Its user has no handle: not accepted yet, or closed.
     pub(crate) silent: bool,
-    owes: bool,
+    pub(crate) owes: bool,
     /// When the wheel calls; never later than the socket's earliest timer.
     armed: Option<Instant>,
 }
@@ -79,7 +79,7 @@ impl<B: Buffers> Socket<B> {
     /// When the wheel has to call, if that is earlier than it is set to. A call that comes too early, because
     /// the timer was put off, only sets it anew: so the wheel is not touched by every segment.
     #[inline]
-    fn rearms(&mut self) -> Option<Instant> {
+    pub(crate) fn rearms(&mut self) -> Option<Instant> {
         let Kind::Connection(connection) = &self.kind else { return None };
         let at = connection.state.next_deadline()?;
         if self.armed.is_some_and(|armed| armed <= at) {
@@ -282,15 +282,10 @@ impl<B: Buffers> Sockets<B> {
         self.owing.len()
     }
 
-    /// Takes the socket that has waited longest to send.
+    /// Takes the socket that has waited longest to send. It may be gone.
+    #[inline]
     pub(crate) fn next_owing(&mut self) -> Option<SocketId> {
-        while let Some(id) = self.owing.pop_front() {
-            if let Some(socket) = self.table.get_mut(id) {
-                socket.owes = false;
-                return Some(id);
-            }
-        }
-        None
+        self.owing.pop_front()
     }
 
     /// Makes sure that the wheel calls when the connection's earliest timer is due.
