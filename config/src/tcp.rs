@@ -24,6 +24,8 @@ pub struct Tcp {
     /// The longest that an acknowledgement waits for company (RFC 9293 §3.8.6.3); zero sends each at once.
     #[serde(with = "duration")]
     pub delayed_ack: Duration,
+    /// How many of a connection's first acknowledgements leave at once, as long as it only receives.
+    pub quick_acks: u8,
     /// The retransmission timeout before a round trip was measured (RFC 6298 §2.1).
     #[serde(with = "duration")]
     pub rto_initial: Duration,
@@ -71,6 +73,7 @@ impl Default for Tcp {
             sack: true,
             nagle: true,
             delayed_ack: Duration::from_millis(40),
+            quick_acks: 0,
             rto_initial: Duration::from_secs(1),
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(60),

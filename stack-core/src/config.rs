@@ -128,6 +128,9 @@ pub struct TcpConfig {
     pub nagle: bool,
     /// The longest that an acknowledgement waits for company (RFC 9293 §3.8.6.3: under 500 ms).
     pub delayed_ack: Duration,
+    /// How many of a connection's first acknowledgements don't wait, as long as it only receives: a peer in slow
+    /// start, or one with small segments and Nagle, gets ahead at once. Each is a segment more.
+    pub quick_acks: u8,
     /// The retransmission timeout before a round trip was measured (RFC 6298 §2.1).
     pub rto_initial: Duration,
     /// The least retransmission timeout.
@@ -172,6 +175,7 @@ impl Default for TcpConfig {
             sack: true,
             nagle: true,
             delayed_ack: Duration::from_millis(40),
+            quick_acks: 0,
             rto_initial: Duration::from_secs(1),
             rto_min: Duration::from_millis(200),
             rto_max: Duration::from_secs(60),

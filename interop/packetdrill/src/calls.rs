@@ -179,6 +179,8 @@ fn receive(
     from: *mut sockaddr,
     from_len: *mut socklen_t,
 ) -> Result<i64, Errno> {
+    // What is taken from a socket must not be lost to a wrong address.
+    pieces.iter().try_for_each(memory::probe)?;
     session(user).call(|world| {
         let (bytes, sender) = world.receive(fd, memory::room(pieces), flags)?;
         if flags & libc::MSG_TRUNC == 0 {

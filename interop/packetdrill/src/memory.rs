@@ -29,6 +29,13 @@ pub(crate) fn write(to: *mut c_void, bytes: &[u8]) -> Result<(), Errno> {
     whole(n, bytes.len())
 }
 
+/// Whether a piece of memory is there, from its first byte to its last.
+pub(crate) fn probe(piece: &iovec) -> Result<(), Errno> {
+    let Some(last) = piece.iov_len.checked_sub(1) else { return Ok(()) };
+    read(piece.iov_base, &mut [0])?;
+    read(piece.iov_base.cast::<u8>().wrapping_add(last).cast(), &mut [0])
+}
+
 /// The bytes at `from`.
 pub(crate) fn read_vec(from: *const c_void, len: usize) -> Result<Vec<u8>, Errno> {
     let mut out = vec![0; len.min(LARGEST)];

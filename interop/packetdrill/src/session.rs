@@ -18,6 +18,8 @@ use crate::world::{World, complain};
 /// A run of one script.
 pub(crate) struct Session {
     shared: Mutex<Shared>,
+    /// The thread that moves the time: nothing would ever wake it.
+    mover: libc::pid_t,
     /// Told to the sleeper: something may have happened.
     stirred: Condvar,
     /// Told to who stirs: the sleeper has looked.
@@ -63,7 +65,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(3 * 3_600);
 impl Session {
     pub(crate) fn new(settings: Settings) -> Self {
         let shared = Shared { world: World::new(settings), sleeper: None, stirs: 0 };
-        Self { shared: Mutex::new(shared), stirred: Condvar::new(), looked: Condvar::new() }
+        Self { shared: Mutex::new(shared), mover: this_thread(), stirred: Condvar::new(), looked: Condvar::new() }
     }
 
     /// Makes a call. What it asks of the stack happens before it returns; while it has to wait, others may call.
@@ -86,6 +88,11 @@ impl Session {
                     return Ok(done);
                 }
             };
+            if this_thread() == self.mover {
+                complain("the script does not let a call wait that has to");
+                self.stir(shared);
+                return Err(Errno(libc::EDEADLK));
+            }
             shared = self.sleep(shared, until);
         }
     }
@@ -145,9 +152,7 @@ impl Session {
         until: Option<Instant>,
     ) -> MutexGuard<'a, Shared> {
         let seen = shared.stirs;
-        // SAFETY: the call has no conditions.
-        let thread = unsafe { libc::gettid() };
-        shared.sleeper = Some(Sleeper { thread, until, seen });
+        shared.sleeper = Some(Sleeper { thread: this_thread(), until, seen });
         self.looked.notify_all();
         while shared.stirs == seen {
             shared = self.stirred.wait(shared).unwrap_or_else(PoisonError::into_inner);
@@ -157,9 +162,7 @@ impl Session {
 
     /// Has the thread that waits look whether it waits in vain, and returns when it has.
     fn stir(&self, mut shared: MutexGuard<'_, Shared>) {
-        // SAFETY: the call has no conditions.
-        let this = unsafe { libc::gettid() };
-        let Some(sleeper) = shared.sleeper.filter(|sleeper| sleeper.thread != this) else {
+        let Some(sleeper) = shared.sleeper.filter(|sleeper| sleeper.thread != this_thread()) else {
             // Who was woken and is done waits no more.
             shared.sleeper = None;
             self.looked.notify_all();
@@ -216,6 +219,11 @@ fn await_rest(thread: libc::pid_t) {
     while started.elapsed() < PATIENCE && !rests(thread) {
         std::thread::yield_now();
     }
+}
+
+fn this_thread() -> libc::pid_t {
+    // SAFETY: the call has no conditions.
+    unsafe { libc::gettid() }
 }
 
 /// Whether a thread of this process sleeps: proc(5), the state in `stat`.

@@ -64,6 +64,8 @@ impl Settings {
             interface.neighbors.push((gateway, MacAddr(GATEWAY_MAC)));
         }
         let mut config = StackConfig { interface, ..StackConfig::default() };
+        // As Linux has it, for which scripts were written.
+        config.tcp.quick_acks = 16;
         self.apply(&mut config);
         config
     }

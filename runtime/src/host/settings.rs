@@ -77,6 +77,7 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             sack: tcp.sack,
             nagle: tcp.nagle,
             delayed_ack: tcp.delayed_ack,
+            quick_acks: tcp.quick_acks,
             rto_initial: tcp.rto_initial,
             rto_min: tcp.rto_min,
             rto_max: tcp.rto_max,

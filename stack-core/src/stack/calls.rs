@@ -19,6 +19,7 @@ use crate::tcp::handshake::{Attempts, SynSent};
 use crate::tcp::listener::Listener;
 use crate::tcp::{Context, Endpoint, FourTuple};
 use crate::time::Duration;
+use crate::wire::tcp_options::TcpOptions;
 use crate::wire::{MacAddr, Protocol};
 
 /// The handle names no socket, or one of another kind: it was closed, or never was what the call takes it for.
@@ -207,14 +208,18 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub fn tcp_abort(&mut self, socket: SocketId) -> Result<(), Stale> {
         let connection = self.user_connection(socket)?;
         let tuple = connection.tuple;
-        let reset = match &connection.state {
-            State::Synchronized(state) => Some((state.snd.bare_seq(), Some(state.rcv.nxt))),
-            State::SynReceived(state) => Some((state.exchange.iss + 1, Some(state.exchange.irs + 1))),
-            State::SynSent(_) | State::TimeWait(_) | State::Closed(_) => None,
+        let (seq, ack, timestamps) = match &connection.state {
+            State::Synchronized(state) => (state.snd.bare_seq(), state.rcv.nxt, state.timestamps),
+            State::SynReceived(state) => (state.exchange.iss + 1, state.exchange.irs + 1, None),
+            State::SynSent(_) | State::TimeWait(_) | State::Closed(_) => {
+                self.sockets.remove(socket);
+                return Ok(());
+            }
         };
-        if let Some((seq, ack)) = reset {
-            self.send_reset(&tuple, seq, ack);
-        }
+        // RFC 7323 §3.2: a reset should carry timestamps too, where the connection has them.
+        let timestamps = timestamps.map(|timestamps| timestamps.stamp(self.now));
+        let options = TcpOptions { timestamps, ..TcpOptions::default() };
+        self.send_reset(&tuple, seq, Some(ack), &options);
         self.sockets.remove(socket);
         Ok(())
     }

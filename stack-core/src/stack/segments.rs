@@ -169,14 +169,20 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Resets the sender of a segment, within the bounds of what strangers can make us send.
     pub(super) fn answer_with_reset(&mut self, tuple: &FourTuple, seq: SeqNumber, ack: Option<SeqNumber>) {
         if self.errors.allow(self.now) {
-            self.send_reset(tuple, seq, ack);
+            self.send_reset(tuple, seq, ack, &TcpOptions::default());
         } else {
             self.counters.tx_suppressed += 1;
         }
     }
 
     /// Sends a reset between these ends.
-    pub(super) fn send_reset(&mut self, tuple: &FourTuple, seq: SeqNumber, ack: Option<SeqNumber>) {
+    pub(super) fn send_reset(
+        &mut self,
+        tuple: &FourTuple,
+        seq: SeqNumber,
+        ack: Option<SeqNumber>,
+        options: &TcpOptions,
+    ) {
         let header = TcpHeader {
             src_port: tuple.local.port,
             dst_port: tuple.remote.port,
@@ -186,7 +192,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             window: 0,
             urgent: 0,
         };
-        match self.send_lone(tuple, &header, &TcpOptions::default()) {
+        match self.send_lone(tuple, &header, options) {
             Ok(()) => self.counters.tcp_resets_sent += 1,
             Err(_) => self.counters.tx_suppressed += 1,
         }

@@ -303,6 +303,7 @@ impl<B: Buffers> Synchronized<B> {
                 self.timers.set(Timer::Persist, cx.now + self.rtt.rto(cx.config));
             }
             Kind::Stream => {
+                self.rcv.answered();
                 let resent = self.recovery.must_resend();
                 cx.counters.tcp_fast_retransmissions += u64::from(resent);
                 self.recovery.resent();

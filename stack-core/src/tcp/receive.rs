@@ -26,6 +26,8 @@ pub(crate) struct ReceiveSpace {
     /// The peer understands selective acknowledgements.
     sack: bool,
     ack: AckDue,
+    /// Acknowledgements that were sent; as many as can be counted once the user answers what arrives.
+    acks: u8,
 }
 
 /// Whether the peer is owed an acknowledgement.
@@ -60,6 +62,7 @@ impl ReceiveSpace {
             scale,
             sack,
             ack: AckDue::No,
+            acks: 0,
         }
     }
 
@@ -153,7 +156,8 @@ impl ReceiveSpace {
         if fin {
             self.nxt += 1;
         }
-        self.schedule_ack(segment, bytes, smooth);
+        let quick = self.acks < cx.config.quick_acks;
+        self.schedule_ack(segment, bytes, smooth && !quick);
         Arrived { bytes, fin }
     }
 
@@ -226,6 +230,7 @@ impl ReceiveSpace {
     /// A segment left that acknowledged `nxt`, announced `field`, and told the blocks for `sack_room`.
     #[inline]
     pub(crate) fn announced(&mut self, field: u16, sack_room: Option<usize>) {
+        self.acks = self.acks.saturating_add(u8::from(self.last_ack_sent != self.nxt));
         self.last_ack_sent = self.nxt;
         self.edge = self.edge.max(self.nxt + self.scale.bytes(field));
         self.ack = AckDue::No;
@@ -234,6 +239,14 @@ impl ReceiveSpace {
         }
         if self.sack && self.reassembly.has_untold() {
             self.ack = AckDue::Now;
+        }
+    }
+
+    /// Data left that may answer what has arrived. From now on acknowledgements wait for such company.
+    #[inline]
+    pub(crate) fn answered(&mut self) {
+        if self.acks > 0 {
+            self.acks = u8::MAX;
         }
     }
 

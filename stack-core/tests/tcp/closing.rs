@@ -241,6 +241,22 @@ fn abort_resets_at_once() {
 }
 
 #[test]
+fn reset_carries_timestamps_where_the_connection_has_them() {
+    // RFC 7323 §3.2.
+    let mut script = Script::builder().stack(|config| config.tcp.timestamps = true).start();
+    let socket = script.connect();
+    let sent = script.next_frame().expect("a SYN");
+    script.inject(syn_ack().mss(1_460).ts(7_000, 0));
+    script.skip();
+    script.run_for(Duration::from_secs(5));
+    script.stack().tcp_abort(socket).unwrap();
+    let frame = script.next_frame().expect("a reset");
+    let [before, after] =
+        [&sent, &frame].map(|frame| crate::app::options_of(frame).timestamps.expect("timestamps"));
+    assert_eq!((after.value.wrapping_sub(before.value), after.echo), (5_000, 7_000));
+}
+
+#[test]
 fn abort_of_a_handshake_of_ours_is_silent() {
     let mut script = Script::new();
     let socket = script.connect();

@@ -20,6 +20,29 @@ fn full(n: u32) -> netlane_sim::Seg {
 }
 
 #[test]
+fn first_acknowledgements_leave_at_once_until_the_user_answers() {
+    let mut script = Script::builder().stack(|config| config.tcp.quick_acks = 3).start();
+    let socket = script.connected();
+    for seq in [1, 101, 201] {
+        script.inject(data(seq, 100).ack(1));
+        script.expect(ack(seq + 100).seq(1));
+    }
+    script.inject(data(301, 100).ack(1));
+    script.expect_after(Duration::from_millis(40), ack(401).seq(1));
+
+    // Another one, whose user answers the first segment.
+    let mut script = Script::builder().stack(|config| config.tcp.quick_acks = 3).start();
+    let answering = script.connected();
+    script.inject(data(1, 100).ack(1));
+    script.expect(ack(101).seq(1));
+    script.send(answering, 50);
+    script.expect(data(1, 50).ack(101));
+    script.inject(data(101, 100).ack(51));
+    script.expect_after(Duration::from_millis(40), ack(201).seq(51));
+    assert_eq!(script.read(socket), 200);
+}
+
+#[test]
 fn every_second_full_segment_is_acknowledged_at_once() {
     let mut script = Script::new();
     script.accepted();
