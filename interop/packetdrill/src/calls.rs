@@ -164,7 +164,13 @@ extern "C" fn recvmsg(user: *mut c_void, fd: c_int, message: *mut msghdr, flags:
         let len = &raw mut header.msg_namelen;
         let received = receive(user, fd, &pieces, flags, header.msg_name.cast(), len)?;
         header.msg_flags = 0;
-        header.msg_controllen = 0;
+        let told = session(user).call(|world| Ok(world.control_messages(fd)?))?;
+        if told.len() > header.msg_controllen {
+            header.msg_flags = libc::MSG_CTRUNC;
+        } else {
+            memory::write(header.msg_control, &told)?;
+            header.msg_controllen = told.len();
+        }
         memory::write(message.cast(), &memory::bytes_of(&header))?;
         Ok(received)
     });

@@ -65,7 +65,12 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(3 * 3_600);
 impl Session {
     pub(crate) fn new(settings: Settings) -> Self {
         let shared = Shared { world: World::new(settings), sleeper: None, stirs: 0 };
-        Self { shared: Mutex::new(shared), mover: this_thread(), stirred: Condvar::new(), looked: Condvar::new() }
+        Self {
+            shared: Mutex::new(shared),
+            mover: this_thread(),
+            stirred: Condvar::new(),
+            looked: Condvar::new(),
+        }
     }
 
     /// Makes a call. What it asks of the stack happens before it returns; while it has to wait, others may call.

@@ -28,7 +28,7 @@ pub(crate) struct Descriptor {
 
 /// What stands behind a descriptor.
 pub(crate) enum Owned {
-    Socket(Socket),
+    Socket(Box<Socket>),
     Epoll(Epoll),
 }
 

@@ -207,6 +207,11 @@ impl HeapBuffer {
     fn new(limit: usize) -> Self {
         Self { ring: None, limit: limit.min(LARGEST) as u32, class: 0 }
     }
+
+    /// How many bytes may wait from now on.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit.min(LARGEST) as u32;
+    }
 }
 
 impl Ring {

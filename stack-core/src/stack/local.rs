@@ -96,6 +96,19 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
         Ok(written)
     }
 
+    /// Lets at most `limit` bytes wait to be sent or acknowledged. More that wait already stay.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn tcp_set_send_limit(&mut self, socket: SocketId, limit: usize) -> Result<(), Stale> {
+        let slot = self.sockets.table.get_mut(socket).ok_or(Stale)?;
+        let Kind::Connection(connection) = &mut slot.kind else { return Err(Stale) };
+        if let Some((send, _)) = connection.state.buffers() {
+            send.set_limit(limit);
+        }
+        Ok(())
+    }
+
     /// Moves bytes that have arrived to `out`, and returns how many; 0 at the end of the stream.
     ///
     /// # Errors

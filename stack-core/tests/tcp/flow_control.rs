@@ -447,6 +447,24 @@ fn right_edge(frame: &[u8]) -> u32 {
 }
 
 #[test]
+fn as_many_bytes_wait_to_be_sent_as_the_user_allows() {
+    let mut script = Script::builder().stack(|config| config.tcp.send_buffer = 1_000).start();
+    let socket = script.connected();
+    assert_eq!(script.stack().tcp_send(socket, &[1; 4_000]), Ok(1_000));
+    script.stack().tcp_set_send_limit(socket, 2_500).unwrap();
+    assert_eq!(script.stack().tcp_send(socket, &[1; 4_000]), Ok(1_500));
+    script.stack().tcp_set_send_limit(socket, 500).unwrap();
+    assert_eq!(script.stack().tcp_send(socket, &[1; 4_000]), Ok(0));
+    // What waited stays, and leaves.
+    assert_eq!(script.skip(), 1);
+    script.inject(ack(1_461));
+    assert_eq!(script.skip(), 1);
+    assert_eq!(script.stack().tcp_send(socket, &[1; 4_000]), Ok(0));
+    script.inject(ack(2_501));
+    assert_eq!(script.stack().tcp_send(socket, &[1; 4_000]), Ok(500));
+}
+
+#[test]
 fn window_that_shrinks_is_survived() {
     let mut script = Script::builder().window(10_000).start();
     let socket = script.connected();

@@ -29,7 +29,7 @@ impl World {
         // The settings have been made by now.
         self.stack();
         let socket = Socket::new(domain, new, Options::new(self.config()));
-        self.install(Owned::Socket(socket), kind & libc::SOCK_NONBLOCK != 0)
+        self.install(Owned::Socket(Box::new(socket)), kind & libc::SOCK_NONBLOCK != 0)
     }
 
     /// Gives out a number for what is new.
@@ -97,7 +97,7 @@ impl World {
         options.apply(self.stack(), id);
         let mut socket = Socket::new(domain, Kind::Connected(id), options);
         socket.has_room = true;
-        let accepted = self.install(Owned::Socket(socket), false)?;
+        let accepted = self.install(Owned::Socket(Box::new(socket)), false)?;
         self.own(id, accepted);
         self.catch_up(accepted, id)?;
         Ok((accepted, peer))

@@ -20,9 +20,18 @@ pub(crate) struct Options {
     pub(crate) linger: Option<c_int>,
     pub(crate) receive_timeout: Option<Duration>,
     pub(crate) send_timeout: Option<Duration>,
+    /// Bytes that may wait to be sent, where the user has chosen.
+    send_limit: Option<usize>,
+    /// Whether `recvmsg` tells how many bytes are left.
+    pub(crate) tells_unread: bool,
     /// Options without any effect here, by level and name.
     noted: BTreeMap<(c_int, c_int), c_int>,
 }
+
+/// Linux's least `SO_SNDBUF`.
+const LEAST_SEND_LIMIT: usize = 4_608;
+/// `<linux/tcp.h>`: `recvmsg` tells how many bytes are left.
+pub(crate) const TCP_INQ: c_int = 36;
 
 /// Linux's accounts of a socket's memory, nine numbers: `<asm-generic/socket.h>`, `<linux/sock_diag.h>`.
 const SO_MEMINFO: c_int = 55;
@@ -45,6 +54,8 @@ impl Options {
             linger: None,
             receive_timeout: None,
             send_timeout: None,
+            send_limit: None,
+            tells_unread: false,
             noted: BTreeMap::new(),
         }
     }
@@ -54,6 +65,9 @@ impl Options {
         // A connection that has ended meanwhile needs none.
         let _ = stack.tcp_set_no_delay(id, self.no_delay);
         let _ = stack.tcp_set_keepalive(id, self.keepalive.then_some(self.probing));
+        if let Some(limit) = self.send_limit {
+            let _ = stack.tcp_set_send_limit(id, limit);
+        }
     }
 
     /// Sets what a listener gives to its connections before they are accepted.
@@ -79,6 +93,11 @@ impl World {
             (libc::SOL_TCP, libc::TCP_KEEPIDLE) => probing.idle = seconds(value, 32_767)?,
             (libc::SOL_TCP, libc::TCP_KEEPINTVL) => probing.interval = seconds(value, 32_767)?,
             (libc::SOL_TCP, libc::TCP_KEEPCNT) => probing.probes = seconds(value, 127)?.as_secs() as u8,
+            // socket(7): the kernel doubles the value for its own needs, and tells the doubled one.
+            (libc::SOL_SOCKET, libc::SO_SNDBUF) => {
+                options.send_limit = Some((int(value)?.max(0) as usize * 2).max(LEAST_SEND_LIMIT));
+            }
+            (libc::SOL_TCP, TCP_INQ) => options.tells_unread = int(value)? != 0,
             (libc::SOL_SOCKET, libc::SO_LINGER) => {
                 options.linger = (int(value)? != 0).then_some(int(value.get(4..).unwrap_or(&[]))?);
             }
@@ -99,6 +118,7 @@ impl World {
 
     /// getsockopt(2)
     pub(crate) fn option(&mut self, fd: c_int, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
+        let send_buffer = self.config().tcp.send_buffer;
         let socket = self.socket(fd)?;
         let id = socket.id();
         let stream = !matches!(socket.kind, Kind::Datagrams { .. });
@@ -115,6 +135,8 @@ impl World {
             (libc::SOL_TCP, libc::TCP_KEEPIDLE) => options.probing.idle.as_secs() as c_int,
             (libc::SOL_TCP, libc::TCP_KEEPINTVL) => options.probing.interval.as_secs() as c_int,
             (libc::SOL_TCP, libc::TCP_KEEPCNT) => c_int::from(options.probing.probes),
+            (libc::SOL_SOCKET, libc::SO_SNDBUF) => options.send_limit.unwrap_or(send_buffer) as c_int,
+            (libc::SOL_TCP, TCP_INQ) => c_int::from(options.tells_unread),
             (libc::SOL_TCP, libc::TCP_INFO) => return self.info(id),
             // packetdrill asks for these two before each of its assertions, whatever they are about. An algorithm
             // may have nothing to tell, and Linux's accounts of memory are its own.

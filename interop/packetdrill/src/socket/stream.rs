@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use netlane_core::{RecvError, SendError};
 
+use super::options::TCP_INQ;
 use super::{Kind, Patience, Socket, take_error};
 use crate::errno::Errno;
 use crate::session::Stop;
@@ -146,6 +147,21 @@ impl World {
 }
 
 impl World {
+    /// What `recvmsg` tells beside the bytes: how many are left, where the user has asked for that. The end of the
+    /// stream counts as one more.
+    pub(crate) fn control_messages(&mut self, fd: c_int) -> Result<Vec<u8>, Errno> {
+        let socket = self.socket(fd)?;
+        if !socket.options.tells_unread {
+            return Ok(Vec::new());
+        }
+        let end = c_int::from(socket.read_closed);
+        let unread = self.unread(fd)? + end;
+        // cmsg(3): the header, and its data up to a whole word.
+        let header = [size_of::<libc::cmsghdr>() + size_of::<c_int>()].map(usize::to_ne_bytes).concat();
+        let kind = [libc::SOL_TCP, TCP_INQ, unread, 0].map(c_int::to_ne_bytes).concat();
+        Ok([header, kind].concat())
+    }
+
     /// Bytes that wait to be read: tcp(7), `SIOCINQ`.
     pub(crate) fn unread(&mut self, fd: c_int) -> Result<c_int, Errno> {
         let id = match self.socket(fd)?.kind {
