@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use netlane_config::Config;
 use netlane_runtime::{Client, Host, StartError};
-use rustix::io::Errno;
 
 /// A program's own network: what the kernel's is to a program that uses [`std::net`].
 ///
@@ -78,15 +77,10 @@ pub(crate) fn each_address<T>(
 ) -> io::Result<T> {
     let mut last = None;
     for address in addresses.to_socket_addrs()? {
-        match known_family(address).and_then(&mut open) {
+        match open(address) {
             Ok(opened) => return Ok(opened),
             Err(error) => last = Some(error),
         }
     }
     Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name stands for no address")))
-}
-
-/// Refuses what the stack does not speak.
-pub(crate) fn known_family(address: SocketAddr) -> io::Result<SocketAddr> {
-    if address.is_ipv4() { Ok(address) } else { Err(Errno::AFNOSUPPORT.into()) }
 }

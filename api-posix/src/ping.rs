@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::errno::ToErrno;
-use crate::net::{Netlane, known_family};
-use crate::shared::Shared;
+use crate::net::Netlane;
+use crate::shared::{Family, Shared};
 
-/// A socket that sends ICMP echo requests and takes the replies to them (RFC 792).
+/// A socket that sends ICMP echo requests of one family and takes the replies to them (RFC 792, RFC 4443 §4).
 ///
 /// ```
 /// use netlane_posix::{Netlane, PingSocket};
@@ -45,14 +45,23 @@ pub struct EchoReply {
 }
 
 impl PingSocket {
-    /// Opens a socket under an identifier that is free.
+    /// Opens a socket that pings over IPv4, under an identifier that is free.
     ///
     /// # Errors
     /// `EADDRINUSE` where none is, `EMFILE` or `ENOBUFS` where a limit of the configuration is reached.
     pub fn open(net: &Netlane) -> io::Result<Self> {
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let socket = net.client().echo_bind(any, 0).map_err(ToErrno::into_io)?;
-        Ok(Self { shared: Arc::new(Shared::new(net, socket)) })
+        Self::open_from(net, Ipv4Addr::UNSPECIFIED.into())
+    }
+
+    /// Opens a socket that pings from `local`, under an identifier that is free. The unspecified address of a family
+    /// stands for all of it that the stack has.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and `EADDRNOTAVAIL` where the address is not the stack's.
+    pub fn open_from(net: &Netlane, local: IpAddr) -> io::Result<Self> {
+        let socket = net.client().echo_bind(local, 0).map_err(ToErrno::into_io)?;
+        let family = Family::of(SocketAddr::new(local, 0));
+        Ok(Self { shared: Arc::new(Shared::new(net, socket, family)) })
     }
 
     /// The identifier that the requests and their replies carry.
@@ -68,7 +77,7 @@ impl PingSocket {
     /// # Errors
     /// Those of [`UdpSocket::send_to`](crate::UdpSocket::send_to).
     pub fn send_to(&self, seq: u16, payload: &[u8], remote: IpAddr) -> io::Result<usize> {
-        let remote = known_family(SocketAddr::new(remote, 0))?;
+        let remote = self.shared.addresses(SocketAddr::new(remote, 0))?;
         let record = [&seq.to_be_bytes(), payload].concat();
         let shared = &self.shared;
         shared.when_writable(|| shared.socket.try_send_to(&record, remote).map_err(ToErrno::into_io))?;

@@ -1,7 +1,7 @@
 //! What all handles of one socket share.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,16 +16,20 @@ use crate::net::Netlane;
 pub(crate) struct Shared {
     pub(crate) socket: Socket,
     pub(crate) net: Netlane,
+    /// An IPv6 socket, which sees addresses of IPv4 in their mapped form.
+    v6: bool,
     nonblocking: AtomicBool,
     pub(crate) read_timeout: Timeout,
     pub(crate) write_timeout: Timeout,
 }
 
 impl Shared {
-    pub(crate) fn new(net: &Netlane, socket: Socket) -> Self {
+    /// A socket that its user opened for, or through, `family`.
+    pub(crate) fn new(net: &Netlane, socket: Socket, family: Family) -> Self {
         Self {
             socket,
             net: net.clone(),
+            v6: family == Family::V6,
             nonblocking: AtomicBool::new(false),
             read_timeout: Timeout::default(),
             write_timeout: Timeout::default(),
@@ -40,8 +44,25 @@ impl Shared {
         self.nonblocking.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn family(&self) -> Family {
+        if self.v6 { Family::V6 } else { Family::V4 }
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr().ok_or_else(|| Errno::NOTCONN.into())
+        self.socket.local_addr().map(|local| self.seen(local)).ok_or_else(|| Errno::NOTCONN.into())
+    }
+
+    /// The address as the socket's user sees it.
+    pub(crate) fn seen(&self, address: SocketAddr) -> SocketAddr {
+        match address.ip() {
+            IpAddr::V4(v4) if self.v6 => SocketAddr::new(v4.to_ipv6_mapped().into(), address.port()),
+            _ => address,
+        }
+    }
+
+    /// Refuses peers that the socket cannot address.
+    pub(crate) fn addresses(&self, peer: SocketAddr) -> io::Result<SocketAddr> {
+        if peer.is_ipv6() && !self.v6 { Err(Errno::AFNOSUPPORT.into()) } else { Ok(peer) }
     }
 
     pub(crate) fn take_error(&self) -> Option<io::Error> {
@@ -82,6 +103,19 @@ impl Shared {
                 return Err(error);
             }
         }
+    }
+}
+
+/// The family of a socket's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(crate) fn of(address: SocketAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::errno::ToErrno;
-use crate::net::{Netlane, each_address, known_family};
-use crate::shared::Shared;
+use crate::net::{Netlane, each_address};
+use crate::shared::{Family, Shared};
 
 /// A UDP socket, as [`std::net::UdpSocket`].
 ///
@@ -58,7 +58,8 @@ impl UdpSocket {
     pub fn bind(net: &Netlane, addresses: impl ToSocketAddrs) -> io::Result<Self> {
         each_address(addresses, |local| {
             let socket = net.client().udp_bind(local).map_err(ToErrno::into_io)?;
-            let inner = Inner { shared: Shared::new(net, socket), broadcast: AtomicBool::new(false) };
+            let shared = Shared::new(net, socket, Family::of(local));
+            let inner = Inner { shared, broadcast: AtomicBool::new(false) };
             Ok(Self { inner: Arc::new(inner) })
         })
     }
@@ -85,7 +86,7 @@ impl UdpSocket {
         let shared = &self.inner.shared;
         let (len, header) =
             shared.when_readable(|| shared.socket.try_recv_from(out).map_err(ToErrno::into_io))?;
-        Ok((len, header.remote))
+        Ok((len, shared.seen(header.remote)))
     }
 
     /// Copies a datagram as [`recv_from`](Self::recv_from), and leaves it to be received.
@@ -96,7 +97,7 @@ impl UdpSocket {
         let shared = &self.inner.shared;
         let (len, header) =
             shared.when_readable(|| shared.socket.try_peek_from(out).map_err(ToErrno::into_io))?;
-        Ok((len, header.remote))
+        Ok((len, shared.seen(header.remote)))
     }
 
     /// Chooses the peer that [`send`](Self::send) sends to, and that datagrams are taken from.
@@ -141,7 +142,8 @@ impl UdpSocket {
     /// # Errors
     /// `ENOTCONN` where none was.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.shared.socket.peer_addr().ok_or_else(|| Errno::NOTCONN.into())
+        let shared = &self.inner.shared;
+        shared.socket.peer_addr().map(|peer| shared.seen(peer)).ok_or_else(|| Errno::NOTCONN.into())
     }
 
     /// The socket's own address and port.
@@ -238,7 +240,7 @@ impl UdpSocket {
 
     /// Refuses peers of another family, and the broadcast address without leave.
     fn permit(&self, remote: SocketAddr) -> io::Result<()> {
-        match known_family(remote)?.ip() {
+        match self.inner.shared.addresses(remote)?.ip().to_canonical() {
             IpAddr::V4(Ipv4Addr::BROADCAST) if !self.inner.broadcast.load(Ordering::Relaxed) => {
                 Err(Errno::ACCESS.into())
             }

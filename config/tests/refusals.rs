@@ -239,33 +239,59 @@ fn a_route_without_a_gateway() {
 }
 
 #[test]
-fn ipv6_until_the_core_speaks_it() {
+fn addresses_of_ipv6_that_no_host_has() {
+    let answer = refusal(&["[interface]", "addresses = ['ff02::2/64', '::1/128', '::ffff:10.0.0.2/96']"]);
+    insta::assert_snapshot!(answer, @r#"
+    netlane.toml:2:14: ff02::2 is a multicast address
+      |
+    2 | addresses = ['ff02::2/64', '::1/128', '::ffff:10.0.0.2/96']
+      |              ^^^^^^^^^^^^
+      = help: use the address of one host
+
+    netlane.toml:2:28: ::1 is a loopback address, which never leaves its host
+      |
+    2 | addresses = ['ff02::2/64', '::1/128', '::ffff:10.0.0.2/96']
+      |                            ^^^^^^^^^
+      = help: use the address of one host
+
+    netlane.toml:2:39: ::ffff:10.0.0.2 is an address of IPv4 in the guise of IPv6
+      |
+    2 | addresses = ['ff02::2/64', '::1/128', '::ffff:10.0.0.2/96']
+      |                                       ^^^^^^^^^^^^^^^^^^^^
+      = help: use the address of one host
+    "#);
+}
+
+#[test]
+fn route_and_gateway_of_different_families() {
     let answer = refusal(&[
         "[interface]",
-        "addresses = ['fd00::2/64']",
+        "addresses = ['fd00::2/64', '10.0.0.2/24']",
         "",
         "[[routes]]",
         "to = '::/0'",
-        "via = 'fd00::1'",
+        "via = '10.0.0.1'",
+        "",
+        "[[routes]]",
+        "to = '2001:db8::/32'",
+        "via = 'fd01::1'",
+        "",
+        "[[routes]]",
+        "to = '2001:db8:1::/48'",
+        "via = 'fe80::1'",
     ]);
     insta::assert_snapshot!(answer, @r#"
-    netlane.toml:2:14: fd00::2: IPv6 is not supported yet
+    netlane.toml:6:7: ::/0 and its gateway 10.0.0.1 are of different families
       |
-    2 | addresses = ['fd00::2/64']
-      |              ^^^^^^^^^^^^
-      = help: use an IPv4 address
+    6 | via = '10.0.0.1'
+      |       ^^^^^^^^^^
+      = help: use a gateway of the network's own family
 
-    netlane.toml:5:6: ::: IPv6 is not supported yet
-      |
-    5 | to = '::/0'
-      |      ^^^^^^
-      = help: use an IPv4 address
-
-    netlane.toml:6:7: fd00::1: IPv6 is not supported yet
-      |
-    6 | via = 'fd00::1'
-      |       ^^^^^^^^^
-      = help: use an IPv4 address
+    netlane.toml:10:7: the gateway fd01::1 is in none of the interface's subnets
+       |
+    10 | via = 'fd01::1'
+       |       ^^^^^^^^^
+       = help: use an address of fd00::/64 or 10.0.0.0/24, or add one to `interface.addresses`
     "#);
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::errno::ToErrno;
 use crate::net::{Netlane, each_address};
-use crate::shared::Shared;
+use crate::shared::{Family, Shared};
 use crate::tcp::stream::TcpStream;
 
 /// A TCP socket that listens, as [`std::net::TcpListener`].
@@ -52,7 +52,7 @@ impl TcpListener {
     ) -> io::Result<Self> {
         each_address(addresses, |local| {
             let socket = net.client().tcp_listen(local, options.backlog).map_err(ToErrno::into_io)?;
-            Ok(Self { shared: Arc::new(Shared::new(net, socket)) })
+            Ok(Self { shared: Arc::new(Shared::new(net, socket, Family::of(local))) })
         })
     }
 
@@ -65,7 +65,7 @@ impl TcpListener {
         let socket = shared.when_readable(|| shared.socket.try_accept().map_err(ToErrno::into_io))?;
         // A connection that was accepted has had a peer.
         let peer = socket.peer_addr().ok_or(io::ErrorKind::NotConnected)?;
-        Ok((TcpStream::new(&shared.net, socket), peer))
+        Ok((TcpStream::new(&shared.net, socket, shared.family()), shared.seen(peer)))
     }
 
     /// The connections that come, without an end.

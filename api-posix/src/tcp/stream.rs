@@ -10,8 +10,8 @@ use rustix::io::Errno;
 
 use super::options::Options;
 use crate::errno::ToErrno;
-use crate::net::{Netlane, each_address, known_family};
-use crate::shared::{Shared, zero_timeout};
+use crate::net::{Netlane, each_address};
+use crate::shared::{Family, Shared, zero_timeout};
 
 /// A TCP connection, as [`std::net::TcpStream`].
 ///
@@ -29,15 +29,16 @@ struct Inner {
 }
 
 impl TcpStream {
-    pub(super) fn new(net: &Netlane, socket: Socket) -> Self {
-        Self { inner: Arc::new(Inner { shared: Shared::new(net, socket), options: Options::default() }) }
+    pub(super) fn new(net: &Netlane, socket: Socket, family: Family) -> Self {
+        let shared = Shared::new(net, socket, family);
+        Self { inner: Arc::new(Inner { shared, options: Options::default() }) }
     }
 
     /// Connects to the first of `addresses` that accepts, and waits for that.
     ///
     /// # Errors
     /// `ECONNREFUSED`, `ETIMEDOUT`, `ENETUNREACH` where no route leads there, `EHOSTUNREACH` where a router or the
-    /// lack of an answer to ARP says so, `EADDRNOTAVAIL` where no local port is left, `EMFILE` or `ENOBUFS` where a
+    /// lack of an answer from the neighbour says so, `EADDRNOTAVAIL` where no local port is left, `EMFILE` or `ENOBUFS` where a
     /// limit of the configuration is reached.
     pub fn connect(net: &Netlane, addresses: impl ToSocketAddrs) -> io::Result<Self> {
         each_address(addresses, |remote| Self::establish(net, None, remote, None))
@@ -47,10 +48,13 @@ impl TcpStream {
     /// port or 0.
     ///
     /// # Errors
-    /// Those of [`connect`](Self::connect), and `EADDRNOTAVAIL` where `local` cannot be had.
+    /// Those of [`connect`](Self::connect), `EADDRNOTAVAIL` where `local` cannot be had, and `EAFNOSUPPORT` where it is
+    /// of IPv4 and the peer of IPv6.
     pub fn connect_from(net: &Netlane, local: SocketAddr, addresses: impl ToSocketAddrs) -> io::Result<Self> {
-        let local = known_family(local)?;
-        each_address(addresses, |remote| Self::establish(net, Some(local), remote, None))
+        each_address(addresses, |remote| match (local, remote) {
+            (SocketAddr::V4(_), SocketAddr::V6(_)) => Err(Errno::AFNOSUPPORT.into()),
+            _ => Self::establish(net, Some(local), remote, None),
+        })
     }
 
     /// Connects to `address`, and gives up after `timeout`.
@@ -62,7 +66,7 @@ impl TcpStream {
         if timeout.is_zero() {
             return Err(zero_timeout());
         }
-        Self::establish(net, None, known_family(*address)?, Instant::now().checked_add(timeout))
+        Self::establish(net, None, *address, Instant::now().checked_add(timeout))
     }
 
     /// Begins to connect, and returns a stream that does not block. A [`Poller`](crate::Poller) tells when it is
@@ -72,9 +76,9 @@ impl TcpStream {
     /// # Errors
     /// Those of [`connect`](Self::connect) that are known at once.
     pub fn connect_nonblocking(net: &Netlane, address: &SocketAddr) -> io::Result<Self> {
-        let remote = reachable(known_family(*address)?)?;
+        let remote = reachable(*address)?;
         let socket = net.client().tcp_begin_connect(None, remote).map_err(ToErrno::into_io)?;
-        let stream = Self::new(net, socket);
+        let stream = Self::new(net, socket, Family::of(*address));
         stream.set_nonblocking(true)?;
         Ok(stream)
     }
@@ -86,7 +90,7 @@ impl TcpStream {
         deadline: Option<Instant>,
     ) -> io::Result<Self> {
         match net.client().tcp_connect(local, reachable(remote)?, deadline) {
-            Ok(socket) => Ok(Self::new(net, socket)),
+            Ok(socket) => Ok(Self::new(net, socket, Family::of(local.unwrap_or(remote)))),
             Err(ConnectError::TimedOut) => {
                 Err(io::Error::new(io::ErrorKind::TimedOut, "the peer did not answer in time"))
             }
@@ -127,8 +131,9 @@ impl TcpStream {
     /// # Errors
     /// `ENOTCONN` where the connection is not established, or not any more.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        let socket = &self.inner.shared.socket;
-        socket.peer_addr().filter(|_| socket.is_connected()).ok_or_else(|| Errno::NOTCONN.into())
+        let shared = &self.inner.shared;
+        let peer = shared.socket.peer_addr().filter(|_| shared.socket.is_connected());
+        peer.map(|peer| shared.seen(peer)).ok_or_else(|| Errno::NOTCONN.into())
     }
 
     /// The socket's own address and port.

@@ -1,7 +1,7 @@
 //! `netlane ping`: asks a host for echoes, from netlane's stack.
 
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -61,7 +61,7 @@ impl Ping {
             namespace::enter()?;
         }
         let host = Host::start(&config)?;
-        let socket = PingSocket::open(&Netlane::attach(host.client()))?;
+        let socket = PingSocket::open_from(&Netlane::attach(host.client()), anywhere(self.address))?;
         let report = self.ping(&socket)?;
         host.stop();
         if self.json {
@@ -118,6 +118,14 @@ impl Ping {
             Some(times) => writeln!(out, "{times}"),
             None => Ok(()),
         }
+    }
+}
+
+/// The unspecified address of the family of `address`.
+fn anywhere(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 

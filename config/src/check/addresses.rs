@@ -1,50 +1,23 @@
 //! The interface's addresses, and the routes and neighbours that build on them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use super::Findings;
 use crate::{Backend, Config};
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
-    let before = findings.problems.len();
-    ipv6(config, findings);
-    if findings.problems.len() > before {
-        return;
+    let subnets = &config.interface.addresses;
+    own_addresses(subnets, findings);
+    if let Some(host) = config.interface.host_address {
+        host_address(host, subnets, &config.backend, findings);
     }
-    let subnets: Vec<Ipv4Net> = config.interface.addresses.iter().filter_map(ipv4_net).collect();
-    own_addresses(&subnets, findings);
-    if let Some(host) = config.interface.host_address.as_ref().and_then(ipv4_net) {
-        host_address(host, &subnets, &config.backend, findings);
-    }
-    routes(config, &subnets, findings);
-    neighbors(config, &subnets, findings);
+    routes(config, subnets, findings);
+    neighbors(config, subnets, findings);
 }
 
-/// IPv6 comes with the core that speaks it.
-fn ipv6(config: &Config, findings: &mut Findings) {
-    let mut refuse = |key: String, address: IpAddr| {
-        if address.is_ipv6() {
-            findings.add(key, format!("{address}: IPv6 is not supported yet"), "use an IPv4 address");
-        }
-    };
-    for (index, net) in config.interface.addresses.iter().enumerate() {
-        refuse(format!("interface.addresses.{index}"), net.addr());
-    }
-    if let Some(net) = config.interface.host_address {
-        refuse("interface.host-address".to_owned(), net.addr());
-    }
-    for (index, route) in config.routes.iter().enumerate() {
-        refuse(format!("routes.{index}.to"), route.to.addr());
-        refuse(format!("routes.{index}.via"), route.via);
-    }
-    for (index, neighbor) in config.neighbors.iter().enumerate() {
-        refuse(format!("neighbors.{index}.address"), neighbor.address);
-    }
-}
-
-fn own_addresses(subnets: &[Ipv4Net], findings: &mut Findings) {
+fn own_addresses(subnets: &[IpNet], findings: &mut Findings) {
     if subnets.is_empty() {
         findings.add(
             "interface.addresses",
@@ -62,7 +35,7 @@ fn own_addresses(subnets: &[Ipv4Net], findings: &mut Findings) {
     }
 }
 
-fn host_address(host: Ipv4Net, subnets: &[Ipv4Net], backend: &Backend, findings: &mut Findings) {
+fn host_address(host: IpNet, subnets: &[IpNet], backend: &Backend, findings: &mut Findings) {
     let key = "interface.host-address";
     let address = host.addr();
     if !matches!(backend, Backend::Tap(_)) {
@@ -90,7 +63,7 @@ fn host_address(host: Ipv4Net, subnets: &[Ipv4Net], backend: &Backend, findings:
     }
 }
 
-fn routes(config: &Config, subnets: &[Ipv4Net], findings: &mut Findings) {
+fn routes(config: &Config, subnets: &[IpNet], findings: &mut Findings) {
     for (index, route) in config.routes.iter().enumerate() {
         let to = route.to;
         if to != to.trunc() {
@@ -106,14 +79,19 @@ fn routes(config: &Config, subnets: &[Ipv4Net], findings: &mut Findings) {
                 "remove one of the two",
             );
         }
-        let IpAddr::V4(via) = route.via else { continue };
-        on_link(&format!("routes.{index}.via"), "gateway", via, subnets, findings);
+        let key = format!("routes.{index}.via");
+        if to.addr().is_ipv4() == route.via.is_ipv4() {
+            on_link(&key, "gateway", route.via, subnets, findings);
+        } else {
+            let problem = format!("{to} and its gateway {} are of different families", route.via);
+            findings.add(key, problem, "use a gateway of the network's own family");
+        }
     }
 }
 
-fn neighbors(config: &Config, subnets: &[Ipv4Net], findings: &mut Findings) {
+fn neighbors(config: &Config, subnets: &[IpNet], findings: &mut Findings) {
     for (index, neighbor) in config.neighbors.iter().enumerate() {
-        let IpAddr::V4(address) = neighbor.address else { continue };
+        let address = neighbor.address;
         let key = format!("neighbors.{index}.address");
         if config.neighbors[..index].iter().any(|other| other.address == address) {
             findings.add(key, format!("{address} is listed twice"), "remove one of the two");
@@ -131,8 +109,8 @@ fn neighbors(config: &Config, subnets: &[Ipv4Net], findings: &mut Findings) {
 }
 
 /// Adds a problem unless `address` is another host in one of `subnets`.
-fn on_link(key: &str, role: &str, address: Ipv4Addr, subnets: &[Ipv4Net], findings: &mut Findings) {
-    let around: Vec<Ipv4Net> = subnets.iter().copied().filter(|net| net.contains(&address)).collect();
+fn on_link(key: &str, role: &str, address: IpAddr, subnets: &[IpNet], findings: &mut Findings) {
+    let around: Vec<IpNet> = subnets.iter().copied().filter(|net| net.contains(&address)).collect();
     if subnets.iter().any(|net| net.addr() == address) {
         findings.add(
             key,
@@ -141,7 +119,7 @@ fn on_link(key: &str, role: &str, address: Ipv4Addr, subnets: &[Ipv4Net], findin
         );
     } else if let Some(what) = not_one_host(address, &around) {
         findings.add(key, format!("the {role} {address} is {what}"), "use the address of one host");
-    } else if around.is_empty() && !subnets.is_empty() {
+    } else if around.is_empty() && !subnets.is_empty() && !is_link_local(address) {
         findings.add(
             key,
             format!("the {role} {address} is in none of the interface's subnets"),
@@ -151,7 +129,14 @@ fn on_link(key: &str, role: &str, address: Ipv4Addr, subnets: &[Ipv4Net], findin
 }
 
 /// What `address` is, on a link with these subnets, if it is not the address of one host on some link.
-fn not_one_host(address: Ipv4Addr, subnets: &[Ipv4Net]) -> Option<&'static str> {
+fn not_one_host(address: IpAddr, subnets: &[IpNet]) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(v4) => not_one_v4_host(v4, subnets),
+        IpAddr::V6(v6) => not_one_v6_host(v6),
+    }
+}
+
+fn not_one_v4_host(address: Ipv4Addr, subnets: &[IpNet]) -> Option<&'static str> {
     // RFC 3021: a prefix of 31 bits has no network and no broadcast address; one of 32 has but its host.
     let mut wide = subnets.iter().filter(|net| net.prefix_len() < 31);
     match address {
@@ -165,13 +150,21 @@ fn not_one_host(address: Ipv4Addr, subnets: &[Ipv4Net]) -> Option<&'static str> 
     }
 }
 
-fn listed(subnets: &[Ipv4Net]) -> String {
-    subnets.iter().map(|net| net.trunc().to_string()).collect::<Vec<_>>().join(" or ")
+fn not_one_v6_host(address: Ipv6Addr) -> Option<&'static str> {
+    match address {
+        _ if address.is_unspecified() => Some("the unspecified address, which no host has"),
+        _ if address.is_loopback() => Some("a loopback address, which never leaves its host"),
+        _ if address.is_multicast() => Some("a multicast address"),
+        _ if address.to_ipv4_mapped().is_some() => Some("an address of IPv4 in the guise of IPv6"),
+        _ => None,
+    }
 }
 
-fn ipv4_net(net: &IpNet) -> Option<Ipv4Net> {
-    match net {
-        IpNet::V4(net) => Some(*net),
-        IpNet::V6(_) => None,
-    }
+/// RFC 4291 §2.5.6: every link with IPv6 has these, whatever its subnets are.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+fn listed(subnets: &[IpNet]) -> String {
+    subnets.iter().map(|net| net.trunc().to_string()).collect::<Vec<_>>().join(" or ")
 }

@@ -11,6 +11,7 @@ pub mod impairment;
 mod device;
 #[cfg(feature = "hosts")]
 mod offload;
+#[cfg(feature = "hosts")]
 mod packet;
 #[cfg(feature = "hosts")]
 mod script;

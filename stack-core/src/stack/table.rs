@@ -6,6 +6,7 @@ use core::hash::{BuildHasher, Hash};
 use foldhash::quality::FixedState;
 use hashbrown::{HashMap, HashTable};
 
+use crate::address::Address;
 use crate::socket::SocketId;
 use crate::tcp::{Endpoint, FourTuple};
 use crate::wire::Protocol;
@@ -150,32 +151,44 @@ impl Demux {
 
     /// Whether a listener on `local` would take connections from another one.
     pub(crate) fn listener_conflicts(&self, local: Endpoint) -> bool {
-        self.listeners.contains_key(&local)
+        names(local).any(|local| self.listeners.contains_key(&local))
     }
 
     /// Whether a socket on `local` would take datagrams from another one.
     pub(crate) fn datagram_conflicts(&self, protocol: Protocol, local: Endpoint) -> bool {
-        self.datagrams.contains_key(&(protocol, local))
+        names(local).any(|local| self.datagrams.contains_key(&(protocol, local)))
     }
 
     pub(crate) fn add_listener(&mut self, local: Endpoint, id: SocketId) {
-        self.listeners.insert(local, id);
+        self.listeners.extend(names(local).map(|local| (local, id)));
     }
 
     pub(crate) fn remove_listener(&mut self, local: Endpoint) {
-        self.listeners.remove(&local);
+        for local in names(local) {
+            self.listeners.remove(&local);
+        }
     }
 
     pub(crate) fn add_datagram(&mut self, protocol: Protocol, local: Endpoint, id: SocketId) {
-        self.datagrams.insert((protocol, local), id);
+        self.datagrams.extend(names(local).map(|local| ((protocol, local), id)));
     }
 
     pub(crate) fn remove_datagram(&mut self, protocol: Protocol, local: Endpoint, id: SocketId) {
-        // A socket that was closed with datagrams left to send may have a successor here.
-        if self.datagrams.get(&(protocol, local)) == Some(&id) {
-            self.datagrams.remove(&(protocol, local));
+        for local in names(local) {
+            // A socket that was closed with datagrams left to send may have a successor here.
+            if self.datagrams.get(&(protocol, local)) == Some(&id) {
+                self.datagrams.remove(&(protocol, local));
+            }
         }
     }
+}
+
+/// The ends under which a socket on `local` is found: who takes what comes to any address of IPv6 takes what comes to
+/// those of IPv4 as well (RFC 3493 §3.7).
+fn names(local: Endpoint) -> impl Iterator<Item = Endpoint> {
+    let both = local.address == Address::ANY_V6;
+    let v4 = both.then_some(Endpoint { address: Address::ANY_V4, ..local });
+    core::iter::once(local).chain(v4)
 }
 
 fn bound<K: Hash + Eq>(

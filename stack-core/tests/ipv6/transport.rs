@@ -98,13 +98,8 @@ fn super_frames_are_taken_as_they_are_where_the_receiver_can() {
 
 #[test]
 fn hosts_with_both_families_speak_both_at_once() {
-    let both = |name, v4: &str, v6: &str| {
-        let v6 = v6.parse().unwrap();
-        Host::new(name, v4).stack(move |config| config.interface.addresses.push(v6))
-    };
     let mut world = World::new(seed(1));
-    let a = world.add(both("a", "10.0.0.1/24", "fd00::1/64"));
-    let b = world.add(both("b", "10.0.0.2/24", "fd00::2/64"));
+    let (a, b) = dual(&mut world);
     for server in ["10.0.0.2:80", "[fd00::2]:80"] {
         let listener = world[b].tcp_listen(address(server), 16).unwrap();
         let client = world[a].tcp_connect(None, address(server)).unwrap();
@@ -149,5 +144,50 @@ fn link_local_and_global_destinations_get_the_source_that_suits_them() {
         world.run_for(Duration::from_millis(10));
         let (_, header) = world[b].udp_recv_from(server, &mut [0; 64]).expect("a datagram");
         assert_eq!(header.remote.ip().to_string(), from);
+    }
+}
+
+/// Two hosts that have both families.
+fn dual(world: &mut World) -> (HostId, HostId) {
+    let both = |name, v4: &str, v6: &str| {
+        let v6 = v6.parse().unwrap();
+        Host::new(name, v4).stack(move |config| config.interface.addresses.push(v6))
+    };
+    (world.add(both("a", "10.0.0.1/24", "fd00::1/64")), world.add(both("b", "10.0.0.2/24", "fd00::2/64")))
+}
+
+#[test]
+fn rfc_3493_section_3_7_who_listens_everywhere_takes_connections_of_both_families() {
+    let mut world = World::new(seed(1));
+    let (a, b) = dual(&mut world);
+    let listener = world[b].tcp_listen(address("[::]:80"), 16).unwrap();
+    for server in ["10.0.0.2:80", "[fd00::2]:80"] {
+        let client = world[a].tcp_connect(None, address(server)).unwrap();
+        world.run_for(Duration::from_millis(100));
+        let accepted = world[b].tcp_accept(listener).unwrap().expect("a connection");
+        assert_eq!(world[b].local_addr(accepted), Ok(address(server)));
+        assert_eq!(world[b].peer_addr(accepted), world[a].local_addr(client).map(Some));
+    }
+    assert!(world[b].tcp_listen(address("0.0.0.0:80"), 16).is_err(), "it has the port of both families");
+    world[b].tcp_close(listener).unwrap();
+    world[b].tcp_listen(address("0.0.0.0:80"), 16).expect("both are free");
+    assert!(world[b].tcp_listen(address("[::]:80"), 16).is_err(), "one of them is taken");
+}
+
+#[test]
+fn a_datagram_socket_of_all_addresses_speaks_both_families() {
+    let mut world = World::new(seed(1));
+    let (a, b) = dual(&mut world);
+    let server = world[b].udp_bind(address("[::]:53")).unwrap();
+    let client = world[a].udp_bind(address("[::]:0")).unwrap();
+    // The last one is the first in its mapped form (RFC 4291 §2.5.5.2).
+    for to in ["10.0.0.2:53", "[fd00::2]:53", "[::ffff:10.0.0.2]:53"] {
+        world[a].udp_send_to(client, address(to), b"question").unwrap();
+        world.run_for(Duration::from_millis(10));
+        let (_, question) = world[b].udp_recv_from(server, &mut [0; 64]).expect("a question");
+        world[b].udp_send_to(server, question.remote, b"answer").unwrap();
+        world.run_for(Duration::from_millis(10));
+        let (_, answer) = world[a].udp_recv_from(client, &mut [0; 64]).expect("an answer");
+        assert_eq!(answer.remote.ip().to_canonical(), address(to).ip().to_canonical());
     }
 }
