@@ -18,6 +18,7 @@ use crate::tcp::isn::Secret;
 use crate::tcp::syn_cache::SynCache;
 use crate::time::Instant;
 use crate::wire::MacAddr;
+use last_flow::LastFlow;
 use link::Link;
 use ports::PortCounters;
 use socket_table::Sockets;
@@ -28,6 +29,7 @@ mod fragments;
 mod icmp;
 mod icmpv6;
 mod ingress;
+mod last_flow;
 mod link;
 mod local;
 mod ndp;
@@ -78,6 +80,7 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     queues: usize,
     /// Which of their queues is this one's.
     queue: usize,
+    last_flow: LastFlow,
     /// What may be for the stack of another queue.
     strays: VecDeque<Stray>,
     /// Bounds what strangers can make us send.
@@ -147,6 +150,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             queues: shared.0,
             queue: shared.1,
             strays: VecDeque::new(),
+            last_flow: LastFlow::NONE,
             errors: RateLimit::per_second(limits.errors_per_second),
             challenges: VagueLimit::per_second(limits.challenge_acks_per_second, rng.u64(..)),
             secret: Secret::new(&mut rng),

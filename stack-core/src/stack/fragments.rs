@@ -57,6 +57,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                     packet: &bytes,
                     // Devices verify the checksums of whole packets only.
                     offload: RxOffload::default(),
+                    frame: &[],
                     seen_by: 0,
                 };
                 self.receive_packet(packet.repr.protocol, &incoming);

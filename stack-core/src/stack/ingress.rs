@@ -19,6 +19,8 @@ pub(super) struct Incoming<'a> {
     /// The whole packet, to be quoted in errors.
     pub(super) packet: &'a [u8],
     pub(super) offload: RxOffload,
+    /// The frame that it came in, where it came in one.
+    pub(super) frame: &'a [u8],
     /// How many stacks of other queues did not know what to do with it.
     pub(super) seen_by: usize,
 }
@@ -37,6 +39,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let bytes = frame.bytes();
         self.counters.rx_frames += 1;
         self.counters.rx_bytes += bytes.len() as u64;
+        if let Some(recognised) = self.last_flow.recognise(bytes)
+            && self.receive_recognised(&recognised, frame.rx_offload())
+        {
+            return;
+        }
         let (ethernet, offset) = match EthernetRepr::parse(bytes) {
             Ok(parsed) => parsed,
             Err(malformed) => return self.counters.count_malformed(malformed),
@@ -51,7 +58,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         let payload = bytes.get(offset..).unwrap_or_default();
         match ethernet.ethertype {
-            EtherType::IPV4 => self.receive_ipv4(&ethernet, payload, frame.rx_offload()),
+            EtherType::IPV4 => self.receive_ipv4(&ethernet, payload, frame),
             EtherType::IPV6 => self.receive_ipv6(&ethernet, payload, frame.rx_offload()),
             EtherType::ARP => self.receive_arp(payload),
             _ => self.counters.rx_unknown_protocol += 1,
@@ -59,7 +66,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     #[inline]
-    fn receive_ipv4(&mut self, ethernet: &EthernetRepr, bytes: &[u8], offload: RxOffload) {
+    fn receive_ipv4(&mut self, ethernet: &EthernetRepr, bytes: &[u8], frame: &I::Buf) {
         let packet = match Ipv4Packet::parse(bytes) {
             Ok(packet) => packet,
             Err(malformed) => return self.counters.count_malformed(malformed),
@@ -72,7 +79,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             unicast: true,
             payload,
             packet: bytes.get(..header_len + payload.len()).unwrap_or(bytes),
-            offload,
+            offload: frame.rx_offload(),
+            frame: frame.bytes(),
             seen_by: 0,
         };
         if repr.protocol == Protocol::TCP && repr.fragment.is_none() && !ethernet.dst.is_multicast() {
@@ -133,6 +141,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             payload: upper.payload,
             packet: packet.bytes,
             offload,
+            frame: &[],
             seen_by: 0,
         };
         match upper.protocol {

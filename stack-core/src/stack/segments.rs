@@ -1,10 +1,11 @@
 //! TCP segments: in to the connection or listener that they are for, and out from the connections that have
 //! something to say. Here, and only here, a [`Decision`] is carried out.
 
-use netlane_packet_io::{IpVersion, PacketIo, Segmentation, TxChecksum, TxOffload};
+use netlane_packet_io::{IpVersion, PacketIo, RxOffload, Segmentation, TxChecksum, TxOffload};
 
 use super::Stack;
 use super::ingress::Incoming;
+use super::last_flow::Recognised;
 use super::link::{Link, NotSent, Outgoing, Slot};
 use super::socket_table::Kind;
 use crate::buffers::Buffers;
@@ -13,7 +14,7 @@ use crate::tcp::connection::Connection;
 use crate::tcp::handshake::Offer;
 use crate::tcp::output::Plan;
 use crate::tcp::{Answer, Context, Decision, Endpoint, FourTuple, Next, Segment, SeqNumber};
-use crate::wire::{Malformed, Protocol, TcpFlags, TcpHeader, TcpOptions, TcpSegment, tcp};
+use crate::wire::{Malformed, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, TcpSegment, tcp};
 
 /// Frames that one connection may send before the others get their turn.
 const FRAMES_PER_TURN: usize = 64;
@@ -36,10 +37,12 @@ macro_rules! context {
 pub(super) use context;
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
+    /// Takes a segment, and finds out which connection it is part of.
     #[inline]
     pub(super) fn receive_segment(&mut self, incoming: &Incoming<'_>) {
         let Some(verify) = self.must_verify(incoming.offload) else { return };
-        let (tuple, segment) = match parse(incoming, verify) {
+        let pseudo = verify.then(|| incoming.pseudo(Protocol::TCP, incoming.payload.len()));
+        let (ports, segment) = match parse(incoming.payload, pseudo, incoming.offload) {
             Ok(parsed) => parsed,
             Err(malformed) => {
                 if self.admits(incoming) {
@@ -48,21 +51,55 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 return;
             }
         };
-        self.counters.tcp_segments_received += 1;
-        self.counters.tcp_super_segments_received += u64::from(segment.joined > 1);
+        let tuple = FourTuple {
+            local: Endpoint::new(incoming.destination, ports.destination),
+            remote: Endpoint::new(incoming.source, ports.source),
+        };
         let Some(id) = self.sockets.connection_between(&tuple) else {
+            self.count_segment(&segment);
             // A connection's ends were looked at when it began: only where there is none, there is more to ask.
             if self.admits(incoming) {
                 self.receive_unconnected(incoming, &tuple, &segment);
             }
             return;
         };
+        self.last_flow.note(incoming.frame, id, incoming.source, incoming.destination);
+        self.give_segment(id, &segment);
+    }
+
+    /// Takes a segment of the connection that the one before was part of. Returns whether that is so: the
+    /// connection may have ended meanwhile.
+    #[inline]
+    pub(super) fn receive_recognised(&mut self, recognised: &Recognised<'_>, offload: RxOffload) -> bool {
+        let Recognised { socket, segment, pseudo } = *recognised;
+        if self.sockets.table.get(socket).is_none() {
+            return false;
+        }
+        let Some(verify) = self.must_verify(offload) else { return true };
+        match parse(segment, verify.then_some(pseudo), offload) {
+            Ok((_, segment)) => self.give_segment(socket, &segment),
+            Err(malformed) => self.counters.count_malformed(malformed),
+        }
+        true
+    }
+
+    /// Gives a segment to its connection.
+    #[inline]
+    fn give_segment(&mut self, id: SocketId, segment: &Segment<'_>) {
+        self.count_segment(segment);
         let Some(connection) = self.sockets.table.connection_mut(id) else { return };
-        let decision = connection.on_segment(&mut context!(self, id), &segment);
+        let decision = connection.on_segment(&mut context!(self, id), segment);
         if let Next::Reopen { snd_nxt } = decision.next {
-            return self.reopen(id, &tuple, &segment, snd_nxt);
+            let tuple = connection.tuple;
+            return self.reopen(id, &tuple, segment, snd_nxt);
         }
         self.carry_out(id, decision);
+    }
+
+    #[inline]
+    fn count_segment(&mut self, segment: &Segment<'_>) {
+        self.counters.tcp_segments_received += 1;
+        self.counters.tcp_super_segments_received += u64::from(segment.joined > 1);
     }
 
     /// What we offer in a SYN between these ends.
@@ -101,6 +138,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         connection.close(error);
         self.sockets.unname(id);
+        self.last_flow.forget(id);
         let mut ready = ready | Readiness::CLOSED;
         ready.set(Readiness::ERROR, error.is_some());
         self.sockets.notify(id, ready);
@@ -272,18 +310,14 @@ pub(super) enum Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stalled;
 
+/// Reads a segment, and verifies its checksum where the sum of the pseudo-header is given.
 #[inline(always)]
-fn parse<'a>(incoming: &Incoming<'a>, verify: bool) -> Result<(FourTuple, Segment<'a>), Malformed> {
-    let bytes = incoming.payload;
+fn parse(bytes: &[u8], pseudo: Option<Sum>, offload: RxOffload) -> Result<(Ports, Segment<'_>), Malformed> {
     let TcpSegment { header, options, payload } = TcpSegment::parse(bytes)?;
-    if verify {
-        tcp::verify(incoming.pseudo(Protocol::TCP, bytes.len()), bytes)?;
+    if let Some(pseudo) = pseudo {
+        tcp::verify(pseudo, bytes)?;
     }
-    let tuple = FourTuple {
-        local: Endpoint::new(incoming.destination, header.dst_port),
-        remote: Endpoint::new(incoming.source, header.src_port),
-    };
-    let size = usize::from(incoming.offload.segment_size);
+    let size = usize::from(offload.segment_size);
     let joined = if size == 0 { 1 } else { payload.len().div_ceil(size).max(1) as u32 };
     let segment = Segment {
         seq: SeqNumber(header.seq),
@@ -294,7 +328,13 @@ fn parse<'a>(incoming: &Incoming<'a>, verify: bool) -> Result<(FourTuple, Segmen
         payload,
         joined,
     };
-    Ok((tuple, segment))
+    Ok((Ports { source: header.src_port, destination: header.dst_port }, segment))
+}
+
+/// Where a segment comes from and goes to.
+struct Ports {
+    source: u16,
+    destination: u16,
 }
 
 fn header(tuple: &FourTuple, plan: &Plan) -> TcpHeader {

@@ -52,6 +52,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             payload,
             packet: &stray.packet,
             offload: RxOffload { checksum: RxChecksum::Good, segment_size: 0 },
+            frame: &[],
             seen_by: stray.seen_by,
         });
     }

@@ -114,7 +114,7 @@ impl Sum {
 
     /// Adds a length as the 32-bit field of the pseudo-header; its upper half is zero but for jumbograms.
     #[inline]
-    const fn add_len(self, len: usize) -> Self {
+    pub(crate) const fn add_len(self, len: usize) -> Self {
         self.add(Self((len as u32).to_be() as u64))
     }
 
