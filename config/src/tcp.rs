@@ -62,6 +62,8 @@ pub struct Tcp {
     pub receive_buffer: usize,
     /// Segments that may be sent before the first acknowledgement (RFC 6928).
     pub initial_window: u8,
+    /// How much may be in flight, on every socket that does not decide for itself.
+    pub congestion_control: CongestionControl,
 }
 
 impl Default for Tcp {
@@ -89,6 +91,7 @@ impl Default for Tcp {
             send_buffer: 1 << 20,
             receive_buffer: 1 << 20,
             initial_window: 10,
+            congestion_control: CongestionControl::NewReno,
         }
     }
 }
@@ -104,6 +107,21 @@ pub enum SynCookies {
     Always,
     /// Never: SYNs that cannot be remembered are dropped.
     Off,
+}
+
+/// An algorithm that decides how much may be in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CongestionControl {
+    /// A segment more in each round trip, half the window for a loss (RFC 5681, RFC 6582).
+    NewReno,
+    /// Growth with the cube of the time since the last loss (RFC 9438), and slow start that heeds the round trip
+    /// (RFC 9406).
+    Cubic,
+    /// A reduction by the share of marks, for data centres (RFC 8257).
+    Dctcp,
+    /// A rate that follows from a model of the path (BBRv3, draft-ietf-ccwg-bbr).
+    Bbr,
 }
 
 /// When to ask a silent peer whether it still lives (RFC 9293 §3.8.4).

@@ -164,6 +164,8 @@ pub struct TcpConfig {
     pub receive_buffer: usize,
     /// The initial congestion window, in segments (RFC 6928).
     pub initial_window: u8,
+    /// How much may be in flight, for all sockets that don't decide themselves.
+    pub congestion_control: CongestionAlgorithm,
 }
 
 impl Default for TcpConfig {
@@ -191,6 +193,7 @@ impl Default for TcpConfig {
             send_buffer: 1 << 20,
             receive_buffer: 1 << 20,
             initial_window: 10,
+            congestion_control: CongestionAlgorithm::default(),
         }
     }
 }
@@ -207,6 +210,23 @@ pub enum SynCookies {
     Always,
     /// Never: SYNs that cannot be remembered are dropped.
     Off,
+}
+
+/// An algorithm that decides how much may be in flight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CongestionAlgorithm {
+    /// Halves the window for a loss, and lets it grow by a segment in each round trip (RFC 5681, RFC 6582).
+    #[default]
+    NewReno,
+    /// Lets the window grow with the cube of the time since it was reduced (RFC 9438), and leaves slow start when the
+    /// round trip grows (RFC 9406). For long or fast paths.
+    Cubic,
+    /// Reduces the window by as much as the network marks (RFC 8257). For networks whose queues all mark early, such as
+    /// those of a data centre, and with explicit congestion notification; like [`NewReno`](Self::NewReno) elsewhere.
+    Dctcp,
+    /// Sends as fast as its model of the path's bandwidth and round trip says (BBRv3, draft-ietf-ccwg-bbr): short
+    /// queues, and little harm from losses that are not congestion.
+    Bbr,
 }
 
 /// When to ask a silent peer whether it still lives (RFC 9293 §3.8.4).

@@ -86,7 +86,9 @@ mod wheel;
 pub mod wire;
 
 pub use buffers::{BufferRequest, Buffers, HeapBuffer, HeapBuffers};
-pub use config::{InterfaceConfig, KeepAlive, Limits, Route, StackConfig, SynCookies, TcpConfig};
+pub use config::{
+    CongestionAlgorithm, InterfaceConfig, KeepAlive, Limits, Route, StackConfig, SynCookies, TcpConfig,
+};
 pub use counters::Counters;
 pub use datagram::DatagramHeader;
 pub use socket::{Event, Readiness, SocketError, SocketId};

@@ -5,9 +5,10 @@ use std::io;
 use ipnet::IpNet;
 use netlane_backends::tap::TapConfig;
 use netlane_backends::wrap::impair::{ImpairConfig, Impairment, Rate};
-use netlane_config::{Config, Impair, MacAddress, TapBackend};
+use netlane_config::{Config, CongestionControl, Impair, MacAddress, TapBackend};
 use netlane_core::{
-    InterfaceConfig, KeepAlive, Limits, MacAddr, Route, StackConfig, SynCookies, TcpConfig, VlanId,
+    CongestionAlgorithm, InterfaceConfig, KeepAlive, Limits, MacAddr, Route, StackConfig, SynCookies,
+    TcpConfig, VlanId,
 };
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -98,6 +99,12 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             send_buffer: shape.send,
             receive_buffer: shape.receive,
             initial_window: tcp.initial_window,
+            congestion_control: match tcp.congestion_control {
+                CongestionControl::NewReno => CongestionAlgorithm::NewReno,
+                CongestionControl::Cubic => CongestionAlgorithm::Cubic,
+                CongestionControl::Dctcp => CongestionAlgorithm::Dctcp,
+                CongestionControl::Bbr => CongestionAlgorithm::Bbr,
+            },
         },
     }
 }

@@ -11,7 +11,7 @@ use super::segments::context;
 use super::socket_table::{Kind, Socket};
 use crate::address::Address;
 use crate::buffers::Buffers;
-use crate::config::KeepAlive;
+use crate::config::{CongestionAlgorithm, KeepAlive};
 use crate::neighbor::Heard;
 use crate::socket::{Readiness, SocketError, SocketId};
 use crate::tcp::connection::{Connection, Options, State, TcpState};
@@ -310,6 +310,28 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let limit = chosen.limit();
         if let State::Synchronized(state) = &mut connection.state {
             state.be_patient(limit);
+        }
+        Ok(())
+    }
+
+    /// Chooses how much of a connection's data may be in flight, or of the connections that will come through a
+    /// listener. An established connection goes on from the window that it has.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn tcp_set_congestion_control(
+        &mut self,
+        socket: SocketId,
+        algorithm: CongestionAlgorithm,
+    ) -> Result<(), Stale> {
+        if let Some(listener) = self.sockets.table.listener_mut(socket) {
+            listener.congestion_control = Some(algorithm);
+            return Ok(());
+        }
+        let connection = self.user_connection(socket)?;
+        connection.options.congestion_control = algorithm;
+        if let State::Synchronized(state) = &mut connection.state {
+            state.congestion.change(algorithm);
         }
         Ok(())
     }

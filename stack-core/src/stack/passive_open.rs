@@ -206,10 +206,16 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             self.counters.buffers_full += 1;
             return false;
         };
-        let options = Options::new(&self.tcp);
+        let mut options = Options::new(&self.tcp);
+        if let Some(chosen) =
+            self.sockets.table.listener_mut(listener).and_then(|queue| queue.congestion_control)
+        {
+            options.congestion_control = chosen;
+        }
         let mut state = exchange.into_synchronized(&context!(self, id), segment, rtt, buffers);
         state.watch(options.keepalive(), self.now);
         state.be_patient(self.tcp.user_timeout);
+        state.congestion.change(options.congestion_control);
         let state = State::Synchronized(state);
         let connection = Connection { tuple: *tuple, options, error: None, detached: false, state };
         let Some(id) = self.sockets.add_connection(connection) else { return false };

@@ -1,10 +1,20 @@
 //! Congestion control: how much may be in flight, and how fast it may leave. A trait, and one file per algorithm.
 
-pub(crate) use new_reno::NewReno;
-
-mod new_reno;
-
+use crate::config::CongestionAlgorithm;
 use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
+use bbr::Bbr;
+use cubic::Cubic;
+use dctcp::Dctcp;
+use new_reno::NewReno;
+
+mod bbr;
+#[cfg(test)]
+mod bottleneck;
+mod cubic;
+mod dctcp;
+mod hystart;
+mod new_reno;
 
 /// An algorithm that decides how many bytes may be in flight.
 ///
@@ -142,11 +152,43 @@ pub(crate) struct Idle {
 #[derive(Clone, Debug)]
 pub(crate) enum Congestion {
     NewReno(NewReno),
+    Cubic(Box<Cubic>),
+    Dctcp(Box<Dctcp>),
+    Bbr(Box<Bbr>),
 }
 
+/// No congestion window grows beyond this: windows on the wire end at 2^30 (RFC 7323 §2.3).
+const MAX_WINDOW: u32 = 1 << 30;
+
 impl Congestion {
-    pub(crate) fn new(initial_window: u32) -> Self {
-        Self::NewReno(NewReno::new(initial_window))
+    /// The state of a connection that may send `initial_window` bytes, and whose path is unknown.
+    pub(crate) fn new(algorithm: CongestionAlgorithm, initial_window: u32) -> Self {
+        Self::with(algorithm, initial_window, MAX_WINDOW)
+    }
+
+    fn with(algorithm: CongestionAlgorithm, cwnd: u32, ssthresh: u32) -> Self {
+        match algorithm {
+            CongestionAlgorithm::NewReno => Self::NewReno(NewReno::new(cwnd, ssthresh)),
+            CongestionAlgorithm::Cubic => Self::Cubic(Box::new(Cubic::new(cwnd, ssthresh))),
+            CongestionAlgorithm::Dctcp => Self::Dctcp(Box::new(Dctcp::new(cwnd, ssthresh))),
+            CongestionAlgorithm::Bbr => Self::Bbr(Box::new(Bbr::new(cwnd))),
+        }
+    }
+
+    /// Goes on with another algorithm, from the window and threshold of the one before.
+    pub(crate) fn change(&mut self, algorithm: CongestionAlgorithm) {
+        if self.algorithm() != algorithm {
+            *self = Self::with(algorithm, self.window(), self.ssthresh());
+        }
+    }
+
+    fn algorithm(&self) -> CongestionAlgorithm {
+        match self {
+            Self::NewReno(_) => CongestionAlgorithm::NewReno,
+            Self::Cubic(_) => CongestionAlgorithm::Cubic,
+            Self::Dctcp(_) => CongestionAlgorithm::Dctcp,
+            Self::Bbr(_) => CongestionAlgorithm::Bbr,
+        }
     }
 }
 
@@ -155,6 +197,9 @@ macro_rules! each {
     ($congestion:expr, $algorithm:ident => $call:expr) => {
         match $congestion {
             Congestion::NewReno($algorithm) => $call,
+            Congestion::Cubic($algorithm) => $call,
+            Congestion::Dctcp($algorithm) => $call,
+            Congestion::Bbr($algorithm) => $call,
         }
     };
 }
@@ -221,6 +266,15 @@ pub(crate) fn initial_window(segments: u8, mss: u32) -> u32 {
     (segments * mss).min((2 * mss).max(segments * 1_460))
 }
 
+/// The window and the threshold after a pause. After a retransmission timeout of silence the window is that of a new
+/// connection (RFC 5681 §4.1), and slow start leads back to three quarters of the old one (RFC 2861 §3.1).
+fn restart_window(cwnd: u32, ssthresh: u32, idle: &Idle) -> (u32, u32) {
+    if idle.silence <= idle.rto || cwnd <= idle.initial_window {
+        return (cwnd, ssthresh);
+    }
+    (idle.initial_window, ssthresh.max(cwnd / 4 * 3))
+}
+
 #[cfg(test)]
 impl Acked {
     /// A full window's share of `bytes`, acknowledged outside of recovery.
@@ -255,5 +309,17 @@ mod tests {
         assert_eq!(initial_window(10, 1_460), 14_600);
         assert_eq!(initial_window(10, 536), 5_360);
         assert_eq!(initial_window(10, 8_960), 17_920);
+    }
+
+    #[test]
+    fn window_starts_over_after_a_timeout_of_silence_and_remembers_three_quarters() {
+        // RFC 5681 §4.1, RFC 2861 §3.1.
+        let rto = Duration::from_millis(200);
+        let after = |silence| {
+            let idle = Idle { now: Instant::ZERO, silence, rto, initial_window: 10_000 };
+            restart_window(80_000, 20_000, &idle)
+        };
+        assert_eq!(after(rto), (80_000, 20_000));
+        assert_eq!(after(rto * 100), (10_000, 60_000));
     }
 }

@@ -9,7 +9,7 @@ use super::timers::Timers;
 use super::user_timeout::UserTimeout;
 use super::{Context, Decision, FourTuple, Next, Segment};
 use crate::buffers::Buffers;
-use crate::config::{KeepAlive, TcpConfig};
+use crate::config::{CongestionAlgorithm, KeepAlive, TcpConfig};
 use crate::socket::SocketError;
 use crate::time::Instant;
 use crate::wire::{self, TcpFlags};
@@ -30,6 +30,7 @@ pub(crate) struct Connection<B: Buffers> {
 pub(crate) struct Options {
     /// Small segments leave at once.
     pub(crate) no_delay: bool,
+    pub(crate) congestion_control: CongestionAlgorithm,
     /// What few users choose.
     rare: Option<Box<RareOptions>>,
 }
@@ -47,7 +48,11 @@ impl Options {
             user_timeout: UserTimeout::configured(config.user_timeout, config.user_timeout_option),
         };
         let any = rare.keepalive.is_some() || config.user_timeout.is_some();
-        Self { no_delay: !config.nagle, rare: any.then(|| Box::new(rare)) }
+        Self {
+            no_delay: !config.nagle,
+            congestion_control: config.congestion_control,
+            rare: any.then(|| Box::new(rare)),
+        }
     }
 
     pub(crate) fn keepalive(&self) -> Option<&KeepAlive> {
@@ -214,6 +219,7 @@ impl<B: Buffers> Connection<B> {
         synchronized.detached = self.detached;
         synchronized.watch(self.options.keepalive(), cx.now);
         synchronized.be_patient(self.options.user_timeout().and_then(UserTimeout::limit));
+        synchronized.congestion.change(self.options.congestion_control);
         let rest = if segment.flags.contains(TcpFlags::SYN) {
             Decision::OUTPUT
         } else {

@@ -371,7 +371,10 @@ fn agree<B: Buffers>(
         timestamps,
         rtt,
         recovery: Recovery::new(iss),
-        congestion: Congestion::new(initial_window(cx.config.initial_window, u32::from(mss))),
+        congestion: Congestion::new(
+            cx.config.congestion_control,
+            initial_window(cx.config.initial_window, u32::from(mss)),
+        ),
         timers: Timers::new(),
         unanswered: 0,
         patience: 0,

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 
 use super::Endpoint;
+use crate::config::CongestionAlgorithm;
 use crate::socket::SocketId;
 
 /// A socket in LISTEN. Its connections pass through two queues: that of the handshakes, which the
@@ -13,12 +14,14 @@ pub(crate) struct Listener {
     backlog: usize,
     /// How many connections are in their handshake.
     pub(crate) in_handshake: usize,
+    /// What the user chose for the connections that come through it.
+    pub(crate) congestion_control: Option<CongestionAlgorithm>,
     established: VecDeque<SocketId>,
 }
 
 impl Listener {
     pub(crate) fn new(local: Endpoint, backlog: usize) -> Self {
-        Self { local, backlog, in_handshake: 0, established: VecDeque::new() }
+        Self { local, backlog, in_handshake: 0, congestion_control: None, established: VecDeque::new() }
     }
 
     /// Whether another established connection may wait. One more than the backlog may, as in Linux: with a

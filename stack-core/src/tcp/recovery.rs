@@ -115,12 +115,13 @@ impl Recovery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CongestionAlgorithm;
     use crate::time::Instant;
 
     const MSS: u32 = 1_000;
 
     fn sender() -> (Recovery, Congestion) {
-        (Recovery::new(SeqNumber(0)), Congestion::new(10 * MSS))
+        (Recovery::new(SeqNumber(0)), Congestion::new(CongestionAlgorithm::NewReno, 10 * MSS))
     }
 
     /// Duplicates of the acknowledgement `una` arrive, with all up to 10,001 in flight.

@@ -3,6 +3,7 @@
 mod app;
 mod blind_attacks;
 mod closing;
+mod congestion;
 mod flow_control;
 mod goodput;
 mod handshake;

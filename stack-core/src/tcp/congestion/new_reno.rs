@@ -1,6 +1,6 @@
 //! NewReno: slow start and congestion avoidance (RFC 5681), halved once for each flight with losses (RFC 6582).
 
-use super::{Acked, CongestionControl, Idle, Snapshot};
+use super::{Acked, CongestionControl, Idle, MAX_WINDOW, Snapshot, restart_window};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewReno {
@@ -12,19 +12,23 @@ pub(crate) struct NewReno {
     before: (u32, u32),
 }
 
-/// No congestion window grows beyond this: windows on the wire end at 2^30 (RFC 7323 §2.3).
-const MAX_WINDOW: u32 = 1 << 30;
-
 impl NewReno {
-    pub(crate) fn new(initial_window: u32) -> Self {
-        let start = (initial_window, MAX_WINDOW);
-        Self { cwnd: start.0, ssthresh: start.1, acked: 0, before: start }
+    pub(crate) fn new(cwnd: u32, ssthresh: u32) -> Self {
+        Self { cwnd, ssthresh, acked: 0, before: (cwnd, ssthresh) }
     }
 
     /// RFC 5681 §3.1, equation 4.
     fn halve(&mut self, at: &Snapshot) {
         self.before = (self.cwnd, self.ssthresh);
         self.ssthresh = (at.in_flight / 2).max(2 * at.mss);
+        self.acked = 0;
+    }
+
+    /// The window comes down to `cwnd`, and grows by a segment in each round trip from there.
+    pub(crate) fn reduce_to(&mut self, cwnd: u32, mss: u32) {
+        self.before = (self.cwnd, self.ssthresh);
+        self.ssthresh = cwnd.max(2 * mss);
+        self.cwnd = self.ssthresh;
         self.acked = 0;
     }
 
@@ -94,17 +98,14 @@ impl CongestionControl for NewReno {
 
     #[inline]
     fn on_idle(&mut self, idle: &Idle) {
-        // RFC 5681 §4.1: after a pause the old window says nothing any more.
-        if idle.silence > idle.rto {
-            self.cwnd = self.cwnd.min(idle.initial_window);
-        }
+        (self.cwnd, self.ssthresh) = restart_window(self.cwnd, self.ssthresh, idle);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::{Duration, Instant};
+    use crate::time::Instant;
 
     const MSS: u32 = 1_000;
 
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn slow_start_doubles_the_window_in_a_round_trip() {
-        let mut reno = NewReno::new(10 * MSS);
+        let mut reno = NewReno::new(10 * MSS, MAX_WINDOW);
         for _ in 0..10 {
             reno.on_ack(&acked(MSS));
         }
@@ -127,7 +128,7 @@ mod tests {
 
     #[test]
     fn congestion_avoidance_adds_a_segment_in_a_round_trip() {
-        let mut reno = NewReno::new(10 * MSS);
+        let mut reno = NewReno::new(10 * MSS, MAX_WINDOW);
         reno.on_loss(&flight(20 * MSS));
         reno.on_recovered(&flight(20 * MSS));
         assert_eq!(reno.window(), 10 * MSS);
@@ -139,14 +140,14 @@ mod tests {
 
     #[test]
     fn window_that_was_not_used_does_not_grow() {
-        let mut reno = NewReno::new(10 * MSS);
+        let mut reno = NewReno::new(10 * MSS, MAX_WINDOW);
         reno.on_ack(&Acked { limited: false, ..acked(5 * MSS) });
         assert_eq!(reno.window(), 10 * MSS);
     }
 
     #[test]
     fn window_stays_at_the_threshold_until_recovery_ends() {
-        let mut reno = NewReno::new(10 * MSS);
+        let mut reno = NewReno::new(10 * MSS, MAX_WINDOW);
         reno.on_loss(&flight(10 * MSS));
         reno.on_ack(&Acked { in_recovery: true, ..acked(9 * MSS) });
         assert_eq!(reno.window(), 5 * MSS);
@@ -155,7 +156,7 @@ mod tests {
 
     #[test]
     fn timeout_leaves_one_segment_and_half_the_flight_as_threshold() {
-        let mut reno = NewReno::new(10 * MSS);
+        let mut reno = NewReno::new(10 * MSS, MAX_WINDOW);
         reno.on_timeout(&flight(8 * MSS), true);
         assert_eq!(reno.window(), MSS);
         reno.on_timeout(&flight(MSS), false);
@@ -169,32 +170,18 @@ mod tests {
 
     #[test]
     fn threshold_is_never_below_two_segments() {
-        let mut reno = NewReno::new(10 * MSS);
+        let mut reno = NewReno::new(10 * MSS, MAX_WINDOW);
         reno.on_loss(&flight(MSS));
         assert_eq!(reno.ssthresh(), 2 * MSS);
     }
 
     #[test]
     fn reduction_for_nothing_is_taken_back() {
-        let mut reno = NewReno::new(10 * MSS);
+        let mut reno = NewReno::new(10 * MSS, MAX_WINDOW);
         reno.on_timeout(&flight(10 * MSS), true);
         reno.undo();
         assert_eq!(reno.window(), 10 * MSS);
         reno.on_ack(&acked(MSS));
         assert_eq!(reno.window(), 11 * MSS, "and slow start goes on");
-    }
-
-    #[test]
-    fn window_restarts_after_a_pause_of_a_timeout() {
-        let mut reno = NewReno::new(10 * MSS);
-        for _ in 0..10 {
-            reno.on_ack(&acked(MSS));
-        }
-        let rto = Duration::from_millis(200);
-        let idle = Idle { now: Instant::ZERO, silence: rto, rto, initial_window: 10 * MSS };
-        reno.on_idle(&idle);
-        assert_eq!(reno.window(), 20 * MSS);
-        reno.on_idle(&Idle { silence: rto * 2, ..idle });
-        assert_eq!(reno.window(), 10 * MSS);
     }
 }
