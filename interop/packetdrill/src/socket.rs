@@ -101,13 +101,13 @@ impl Socket {
     /// The core says that something has happened.
     pub(crate) fn on_event(&mut self, ready: Readiness, error: Option<SocketError>) {
         self.news += 1;
+        if let Some(error) = error {
+            self.error = Some(self.errno_of(error));
+        }
         self.has_arrivals |= ready.contains(Readiness::READABLE);
         self.has_room |= ready.contains(Readiness::WRITABLE);
         self.read_closed |= ready.intersects(Readiness::READ_CLOSED | Readiness::CLOSED);
         self.ended |= ready.contains(Readiness::CLOSED);
-        if let Some(error) = error {
-            self.error = Some(self.errno_of(error));
-        }
     }
 
     /// Linux tells of a reset that follows the peer's FIN as of a broken pipe.

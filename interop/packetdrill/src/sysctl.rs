@@ -1,6 +1,6 @@
 //! Linux's system-wide settings of TCP, as far as netlane has them.
 
-use netlane_core::StackConfig;
+use netlane_core::{StackConfig, SynCookies};
 
 /// What becomes of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,15 @@ pub fn apply(key: &str, value: &str, config: &mut StackConfig) -> Effect {
     match name {
         "tcp_timestamps" => tcp.timestamps = first != 0,
         "tcp_window_scaling" => tcp.window_scaling = first != 0,
+        "tcp_sack" => tcp.sack = first != 0,
+        "tcp_syncookies" => {
+            tcp.syn_cookies = match first {
+                0 => SynCookies::Off,
+                1 => SynCookies::WhenFull,
+                _ => SynCookies::Always,
+            };
+        }
+        "tcp_synack_retries" => tcp.syn_ack_retries = first.min(255) as u8,
         "tcp_syn_retries" => tcp.syn_retries = first.min(255) as u8,
         "tcp_retries2" => tcp.retries = first.min(255) as u8,
         "tcp_rmem" => tcp.receive_buffer = last.unwrap_or(first) as usize,
@@ -46,10 +55,8 @@ const WITHOUT_MEANING: [&str; 5] =
     ["tcp_fack", "tcp_tso_win_divisor", "tcp_min_tso_segs", "tcp_pacing_ss_ratio", "tcp_pacing_ca_ratio"];
 
 /// What the stack does always.
-const ALWAYS: [(&str, u64); 10] = [
-    ("tcp_synack_retries", 5),
+const ALWAYS: [(&str, u64); 8] = [
     ("tcp_frto", 2),
-    ("tcp_sack", 1),
     ("tcp_dsack", 1),
     ("tcp_reordering", 3),
     ("tcp_early_retrans", 4),

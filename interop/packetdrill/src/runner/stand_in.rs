@@ -63,9 +63,12 @@ pub(crate) fn clean_up(packetdrill: u32) {
     let _ = fs::remove_file(restore_script(&packetdrill.to_string()));
 }
 
-/// Commands that mean nothing to a stack of its own: what others remember of peers, queues, and offloads.
+/// Commands that mean nothing to a stack of its own: what others remember of peers, queues that pass everything, and
+/// offloads.
 fn is_neutral(command: &str) -> bool {
-    ["ip tcp_metrics flush", "tc qdisc", "ethtool -K"].iter().any(|neutral| command.starts_with(neutral))
+    let neutral =
+        ["ip tcp_metrics flush", "tc qdisc", "ethtool -K"].iter().any(|neutral| command.starts_with(neutral));
+    neutral && !command.ends_with("limit 0")
 }
 
 fn note<'a>(

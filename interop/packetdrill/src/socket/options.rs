@@ -20,6 +20,8 @@ pub(crate) struct Options {
     pub(crate) linger: Option<c_int>,
     pub(crate) receive_timeout: Option<Duration>,
     pub(crate) send_timeout: Option<Duration>,
+    /// How long data may stay unacknowledged.
+    user_timeout: Option<Duration>,
     /// Bytes that may wait to be sent, where the user has chosen.
     send_limit: Option<usize>,
     /// Whether `recvmsg` tells how many bytes are left.
@@ -54,6 +56,7 @@ impl Options {
             linger: None,
             receive_timeout: None,
             send_timeout: None,
+            user_timeout: config.tcp.user_timeout,
             send_limit: None,
             tells_unread: false,
             noted: BTreeMap::new(),
@@ -65,6 +68,7 @@ impl Options {
         // A connection that has ended meanwhile needs none.
         let _ = stack.tcp_set_no_delay(id, self.no_delay);
         let _ = stack.tcp_set_keepalive(id, self.keepalive.then_some(self.probing));
+        let _ = stack.tcp_set_user_timeout(id, self.user_timeout);
         if let Some(limit) = self.send_limit {
             let _ = stack.tcp_set_send_limit(id, limit);
         }
@@ -98,6 +102,10 @@ impl World {
                 options.send_limit = Some((int(value)?.max(0) as usize * 2).max(LEAST_SEND_LIMIT));
             }
             (libc::SOL_TCP, TCP_INQ) => options.tells_unread = int(value)? != 0,
+            (libc::SOL_TCP, libc::TCP_USER_TIMEOUT) => {
+                let millis = u64::try_from(int(value)?).map_err(|_| Errno(libc::EINVAL))?;
+                options.user_timeout = (millis > 0).then(|| Duration::from_millis(millis));
+            }
             (libc::SOL_SOCKET, libc::SO_LINGER) => {
                 options.linger = (int(value)? != 0).then_some(int(value.get(4..).unwrap_or(&[]))?);
             }
@@ -136,6 +144,9 @@ impl World {
             (libc::SOL_TCP, libc::TCP_KEEPINTVL) => options.probing.interval.as_secs() as c_int,
             (libc::SOL_TCP, libc::TCP_KEEPCNT) => c_int::from(options.probing.probes),
             (libc::SOL_SOCKET, libc::SO_SNDBUF) => options.send_limit.unwrap_or(send_buffer) as c_int,
+            (libc::SOL_TCP, libc::TCP_USER_TIMEOUT) => {
+                options.user_timeout.map_or(0, |timeout| timeout.as_millis() as c_int)
+            }
             (libc::SOL_TCP, TCP_INQ) => c_int::from(options.tells_unread),
             (libc::SOL_TCP, libc::TCP_INFO) => return self.info(id),
             // packetdrill asks for these two before each of its assertions, whatever they are about. An algorithm
