@@ -26,6 +26,8 @@ impl ToErrno for SocketError {
             Self::Reset => Errno::CONNRESET,
             Self::TimedOut => Errno::TIMEDOUT,
             Self::Unreachable => Errno::HOSTUNREACH,
+            Self::TooLarge => Errno::MSGSIZE,
+            Self::AddressRemoved => Errno::ADDRNOTAVAIL,
         }
     }
 }

@@ -41,6 +41,9 @@ pub struct Route {
     /// The gateway, an address in one of the interface's subnets.
     #[serde(deserialize_with = "addresses::address")]
     pub via: IpAddr,
+    /// Of several routes to the same network, the one with the least metric is taken.
+    #[serde(default)]
+    pub metric: u32,
 }
 
 /// A neighbour whose Ethernet address is known and never asked for.

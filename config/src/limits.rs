@@ -30,6 +30,12 @@ pub struct Limits {
     pub fragments: usize,
     /// Bytes of all fragments that wait for others.
     pub fragment_bytes: usize,
+    /// Routes, the ways to the interface's own subnets included.
+    pub routes: usize,
+    /// Destinations whose path is known to carry smaller packets than the link.
+    pub path_mtus: usize,
+    /// Packets between the stack's own addresses that are on their way.
+    pub loopback_queue: usize,
     /// ICMP errors and TCP resets for nobody's connection that are sent in a second.
     pub errors_per_second: u32,
     /// Acknowledgements that challenge the sender of a suspicious segment, in a second (RFC 5961 §7).
@@ -54,6 +60,9 @@ impl Default for Limits {
             fragmented_packets: 1_024,
             fragments: 128,
             fragment_bytes: 4 << 20,
+            routes: 4_096,
+            path_mtus: 1_024,
+            loopback_queue: 256,
             errors_per_second: 1_000,
             challenge_acks_per_second: 1_000,
             packet_buffers: 4_096,

@@ -555,7 +555,7 @@ fn two_routes_to_one_network() {
       |
     7 | to = '0.0.0.0/0'
       |      ^^^^^^^^^^^
-      = help: remove one of the two
+      = help: remove one of the two, or give them different metrics
     "#);
 }
 

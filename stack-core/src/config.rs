@@ -61,6 +61,8 @@ pub struct Route {
     pub to: IpNet,
     /// The gateway, an address in a subnet of the interface.
     pub via: IpAddr,
+    /// Of several routes to the same network, the one with the least metric is taken.
+    pub metric: u32,
 }
 
 /// Bounds of the stack's tables. What would exceed one is refused or dropped, and counted.
@@ -86,6 +88,12 @@ pub struct Limits {
     pub fragments: usize,
     /// Bytes of all fragments that wait for others.
     pub fragment_bytes: usize,
+    /// Routes, the ways to our own subnets included.
+    pub routes: usize,
+    /// Destinations whose path is known to carry smaller packets than the link.
+    pub path_mtus: usize,
+    /// Packets between our own addresses that are on their way.
+    pub loopback_queue: usize,
     /// ICMP errors and TCP resets to nobody in particular that the stack sends, per second.
     pub errors_per_second: u32,
     /// Acknowledgements that challenge the sender of a suspicious segment, of all connections together, per
@@ -106,6 +114,9 @@ impl Default for Limits {
             fragmented_packets: 1_024,
             fragments: 128,
             fragment_bytes: 4 << 20,
+            routes: 4_096,
+            path_mtus: 1_024,
+            loopback_queue: 256,
             errors_per_second: 1_000,
             challenge_acks_per_second: 1_000,
         }

@@ -59,13 +59,21 @@ counters! {
     rx_fragments_timed_out,
     /// Segments of no connection here, passed on to the stack of another queue.
     rx_strays,
+    /// ICMP errors not believed: they quote a segment that is not on its way (RFC 5927).
+    rx_icmp_doubted,
+    /// Paths that were found to carry less than was thought.
+    path_mtus_learnt,
     /// Packets dropped: no socket wanted them.
     rx_no_socket,
     /// Datagrams dropped: the socket's receive buffer was full.
     rx_socket_full,
+    /// Packets sent to one of our own addresses.
+    looped_packets,
+    /// Fragments of packets that were sent.
+    tx_fragments,
     /// Packets not sent: no route leads to their destination.
     tx_no_route,
-    /// Packets not sent: too large for the link.
+    /// Packets not sent: too large for the path, and not to be cut.
     tx_too_large,
     /// Packets not sent: the neighbour does not answer.
     tx_unreachable,

@@ -3,6 +3,7 @@
 use crate::buffers::Buffers;
 use crate::datagram::DatagramHeader;
 use crate::socket::SocketError;
+use crate::stack::Fragmentation;
 use crate::tcp::Endpoint;
 use crate::wire::Protocol;
 
@@ -13,6 +14,8 @@ pub(crate) struct DatagramSocket<B: Buffers> {
     pub(crate) local: Endpoint,
     /// The only end that datagrams are taken from, where the user has chosen one.
     pub(crate) peer: Option<Endpoint>,
+    /// Who may cut datagrams that are larger than their path carries.
+    pub(crate) fragmentation: Fragmentation,
     pub(crate) send: B::Send,
     pub(crate) receive: B::Receive,
     pub(crate) error: Option<SocketError>,

@@ -272,9 +272,10 @@ impl Reassembly {
 impl PacketKey {
     /// The most bytes of a packet, header included.
     const fn longest(&self) -> usize {
-        /// Bytes of the fixed header of IPv6, which its length field does not count (RFC 8200 §3).
-        const IPV6_HEADER_LEN: usize = 40;
-        if self.source.is_v4() { u16::MAX as usize } else { u16::MAX as usize + IPV6_HEADER_LEN }
+        /// Bytes of IPv6 that its length field does not count (RFC 8200 §3), and those of the fragment header, which
+        /// the whole does not have.
+        const NOT_COUNTED: usize = 40 + 8;
+        if self.source.is_v4() { u16::MAX as usize } else { u16::MAX as usize + NOT_COUNTED }
     }
 }
 

@@ -1,13 +1,14 @@
 //! The stack's addresses and the routes beyond them.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::Ipv6Addr;
 
 use ipnet::IpNet;
 
 use crate::address::Address;
 use crate::config::{InterfaceConfig, Route};
 use crate::ipv6::source_selection::{self, Candidate};
+use crate::route::{NextHop, NotAdded, RouteTable, Way};
 use crate::wire::ethernet::{MacAddr, VlanId};
 use crate::wire::ndp;
 
@@ -21,8 +22,8 @@ pub(crate) struct Interface {
     /// The hop limit of IPv6 packets.
     pub(crate) hop_limit: u8,
     addresses: Vec<Own>,
-    /// The longest prefixes first.
-    routes: Vec<Route>,
+    /// Our subnets, and what lies beyond them.
+    routes: RouteTable,
 }
 
 /// One of our addresses.
@@ -58,17 +59,60 @@ impl Own {
 }
 
 impl Interface {
-    pub(crate) fn new(config: &InterfaceConfig, device_mac: [u8; 6], mtu: usize) -> Self {
-        let mut routes = config.routes.clone();
-        routes.sort_by_key(|route| core::cmp::Reverse(route.to.prefix_len()));
-        Self {
+    /// The interface with what `config` says, and at most `routes` routes. `seed` keys their hash.
+    pub(crate) fn new(
+        config: &InterfaceConfig,
+        device_mac: [u8; 6],
+        mtu: usize,
+        routes: usize,
+        seed: u64,
+    ) -> Self {
+        let mut interface = Self {
             mac: config.mac.unwrap_or(MacAddr(device_mac)),
             vlan: config.vlan,
             mtu,
             hop_limit: HOP_LIMIT,
-            addresses: config.addresses.iter().map(|&subnet| Own::new(subnet)).collect(),
-            routes,
+            addresses: Vec::new(),
+            routes: RouteTable::new(routes.max(config.routes.len() + config.addresses.len()), seed),
+        };
+        // There is room, and what is said twice holds once.
+        for address in &config.addresses {
+            let _ = interface.add_address(*address);
         }
+        for route in &config.routes {
+            let _ = interface.add_route(route);
+        }
+        interface
+    }
+
+    /// Adds an address and the way to its subnet.
+    pub(crate) fn add_address(&mut self, subnet: IpNet) -> Result<(), NotAdded> {
+        let address = Address::from(subnet.addr());
+        if self.owns(address) {
+            return Err(NotAdded::Exists);
+        }
+        self.routes.add(subnet, Way { hop: NextHop::Link { source: address }, metric: 0 })?;
+        self.addresses.push(Own::new(subnet));
+        Ok(())
+    }
+
+    /// Removes an address and the way to its subnet; `false` if it is none of ours. Routes over gateways in the
+    /// subnet stay, and are passed over while nothing leads to their gateway.
+    pub(crate) fn remove_address(&mut self, address: Address) -> bool {
+        let Some(at) = self.addresses.iter().position(|own| own.address == address) else { return false };
+        let Own { subnet, .. } = self.addresses.remove(at);
+        self.routes.remove(subnet, |way| way.hop == NextHop::Link { source: address });
+        true
+    }
+
+    pub(crate) fn add_route(&mut self, route: &Route) -> Result<(), NotAdded> {
+        self.routes.add(route.to, Way { hop: NextHop::Gateway(route.via.into()), metric: route.metric })
+    }
+
+    /// Removes a route; `false` if there is none like that.
+    pub(crate) fn remove_route(&mut self, route: &Route) -> bool {
+        let unwanted = Way { hop: NextHop::Gateway(route.via.into()), metric: route.metric };
+        self.routes.remove(route.to, |way| *way == unwanted) > 0
     }
 
     /// Whether `address` is one of ours.
@@ -124,9 +168,12 @@ impl Interface {
         address == Address::BROADCAST || self.addresses.iter().any(|own| own.broadcast == Some(address))
     }
 
-    /// The way to `destination`, if there is one: straight over the link in our own subnets, else by the
-    /// route with the longest prefix.
+    /// The way to `destination`, if there is one: by the longest prefix, which may be that of one of our own
+    /// subnets. To ourselves we speak from the same address.
     pub(crate) fn path(&self, destination: Address) -> Option<Path> {
+        if self.owns(destination) {
+            return Some(Path { source: destination, next_hop: destination });
+        }
         let path = self.route(destination)?;
         // RFC 6724 §5: the choice depends on the destination, not on the neighbour that leads there.
         let source = if destination.is_v4() { path.source } else { self.source_for(destination)? };
@@ -135,14 +182,12 @@ impl Interface {
 
     /// The first hop to `destination`, and our address in its subnet.
     fn route(&self, destination: Address) -> Option<Path> {
-        if let Some(own) = self.subnet_of(destination) {
-            return Some(Path { source: own, next_hop: destination });
-        }
-        let beyond = IpAddr::from(destination);
-        let route = self.routes.iter().find(|route| route.to.contains(&beyond))?;
-        let next_hop = route.via.into();
-        let source = self.subnet_of(next_hop)?;
-        Some(Path { source, next_hop })
+        self.routes.ways(destination).find_map(|way| match way.hop {
+            NextHop::Link { source } => Some(Path { source, next_hop: destination }),
+            NextHop::Gateway(gateway) => {
+                self.subnet_of(gateway).map(|source| Path { source, next_hop: gateway })
+            }
+        })
     }
 
     /// Whether `address` lies in one of our subnets.
@@ -152,9 +197,10 @@ impl Interface {
 
     /// Our address in the smallest subnet that holds `address`.
     fn subnet_of(&self, address: Address) -> Option<Address> {
-        let address = IpAddr::from(address);
-        let holding = self.addresses.iter().filter(|own| own.subnet.contains(&address));
-        holding.max_by_key(|own| own.subnet.prefix_len()).map(|own| own.address)
+        self.routes.ways(address).find_map(|way| match way.hop {
+            NextHop::Link { source } => Some(source),
+            NextHop::Gateway(_) => None,
+        })
     }
 }
 
@@ -163,17 +209,19 @@ const HOP_LIMIT: u8 = 64;
 
 #[cfg(test)]
 mod tests {
+    use core::net::IpAddr;
+
     use super::*;
 
     fn interface() -> Interface {
         let config = InterfaceConfig {
             addresses: [("10.0.0.2/24"), ("192.168.7.2/30")].map(|net| net.parse().unwrap()).to_vec(),
             routes: [("0.0.0.0/0", "10.0.0.1"), ("172.16.0.0/12", "192.168.7.1")]
-                .map(|(to, via)| Route { to: to.parse().unwrap(), via: via.parse().unwrap() })
+                .map(|(to, via)| Route { to: to.parse().unwrap(), via: via.parse().unwrap(), metric: 0 })
                 .to_vec(),
             ..InterfaceConfig::default()
         };
-        Interface::new(&config, [2, 0, 0, 0, 0, 1], 1_500)
+        Interface::new(&config, [2, 0, 0, 0, 0, 1], 1_500, 16, 1)
     }
 
     fn ip(text: &str) -> Address {
@@ -187,6 +235,24 @@ mod tests {
         assert_eq!(path("172.16.5.5"), Some((ip("192.168.7.2"), ip("192.168.7.1"))));
         assert_eq!(path("8.8.8.8"), Some((ip("10.0.0.2"), ip("10.0.0.1"))));
         assert_eq!(path("2001:db8::1"), None);
+    }
+
+    #[test]
+    fn addresses_and_routes_come_and_go() {
+        let mut interface = interface();
+        let path =
+            |interface: &Interface, to| interface.path(ip(to)).map(|path| (path.source, path.next_hop));
+        assert!(interface.remove_address(ip("192.168.7.2")));
+        assert!(!interface.remove_address(ip("192.168.7.2")));
+        // Nothing leads to the gateway of the longer prefix any more.
+        assert_eq!(path(&interface, "172.16.5.5"), Some((ip("10.0.0.2"), ip("10.0.0.1"))));
+        assert_eq!(interface.add_address("192.168.7.2/30".parse().unwrap()), Ok(()));
+        assert_eq!(interface.add_address("192.168.7.2/24".parse().unwrap()), Err(NotAdded::Exists));
+        assert_eq!(path(&interface, "172.16.5.5"), Some((ip("192.168.7.2"), ip("192.168.7.1"))));
+        let default = Route { to: "0.0.0.0/0".parse().unwrap(), via: "10.0.0.1".parse().unwrap(), metric: 0 };
+        assert!(interface.remove_route(&default));
+        assert_eq!(path(&interface, "8.8.8.8"), None);
+        assert_eq!(path(&interface, "10.0.0.2"), Some((ip("10.0.0.2"), ip("10.0.0.2"))));
     }
 
     #[test]

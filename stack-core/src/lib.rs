@@ -76,8 +76,10 @@ mod fragments;
 mod interface;
 mod ipv6;
 mod neighbor;
+mod path_mtu;
 mod rate_limit;
 mod recency;
+mod route;
 mod socket;
 mod stack;
 mod tcp;
@@ -92,7 +94,9 @@ pub use config::{
 pub use counters::Counters;
 pub use datagram::DatagramHeader;
 pub use socket::{Event, Readiness, SocketError, SocketId};
-pub use stack::{BindError, ConnectError, RecvError, SendError, Stack, Stale, Stray, Turn};
+pub use stack::{
+    AddressError, BindError, ConnectError, RecvError, RouteError, SendError, Stack, Stale, Stray, Turn,
+};
 pub use tcp::connection::TcpState;
 pub use time::{Duration, Instant};
 pub use wire::{MacAddr, VlanId};

@@ -75,6 +75,10 @@ pub enum SocketError {
     /// A router or the peer's host says that the network, host or port cannot be reached; or the neighbour
     /// that leads there does not answer.
     Unreachable,
+    /// A datagram was larger than its path carries, and was not to be cut.
+    TooLarge,
+    /// The stack no longer has the address.
+    AddressRemoved,
 }
 
 impl core::fmt::Display for SocketError {
@@ -84,6 +88,8 @@ impl core::fmt::Display for SocketError {
             Self::Reset => "connection reset by the peer",
             Self::TimedOut => "the peer did not answer in time",
             Self::Unreachable => "the peer cannot be reached",
+            Self::TooLarge => "the datagram is larger than its path carries",
+            Self::AddressRemoved => "the local address was removed",
         })
     }
 }

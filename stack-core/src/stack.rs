@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::fragments::{FragmentLimits, Reassembly};
 use crate::interface::Interface;
 use crate::neighbor::{NeighborCache, NeighborLimits};
+use crate::path_mtu::PathMtus;
 use crate::rate_limit::{RateLimit, VagueLimit};
 use crate::socket::Event;
 use crate::tcp::isn::Secret;
@@ -23,8 +24,10 @@ use link::Link;
 use ports::PortCounters;
 use socket_table::Sockets;
 
+mod addresses;
 mod calls;
 mod datagrams;
+mod fragmentation;
 mod fragments;
 mod icmp;
 mod icmpv6;
@@ -41,7 +44,9 @@ mod socket_table;
 mod strays;
 mod table;
 
+pub use addresses::{AddressError, RouteError};
 pub use calls::{BindError, ConnectError, Stale};
+pub(crate) use link::Fragmentation;
 pub use local::{RecvError, SendError};
 pub use strays::Stray;
 
@@ -130,10 +135,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             neighbors.insert_permanent(address.into(), mac);
         }
         let shared = (interface.queues.max(1), interface.queue);
-        let interface = Interface::new(&interface, caps.mac, caps.mtu);
+        let interface = Interface::new(&interface, caps.mac, caps.mtu, limits.routes, rng.u64(..));
+        let paths = PathMtus::new(limits.path_mtus, rng.u64(..));
         Self {
             now: Instant::ZERO,
-            link: Link::new(io, interface, neighbors),
+            link: Link::new(io, interface, neighbors, paths, limits.loopback_queue, rng.u64(..)),
             sockets: Sockets::new(buffers, &limits, rng.u64(..)),
             fragments: Reassembly::new(
                 FragmentLimits {
@@ -176,7 +182,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.link.flush()?;
         let wake_at = self.next_deadline();
         let blocked = stalled || self.link.is_backlogged();
-        if received || (self.sockets.owing() > 0 && !blocked) {
+        if received || self.link.looped() > 0 || (self.sockets.owing() > 0 && !blocked) {
             return Ok(Turn::Busy);
         }
         Ok(if blocked { Turn::Blocked { wake_at } } else { Turn::Idle { wake_at } })
@@ -241,7 +247,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     /// Takes what has arrived, and returns whether that was anything.
     fn receive(&mut self) -> Result<bool, LinkDown> {
-        let mut received = false;
+        let mut received = self.receive_looped();
         for _ in 0..BURSTS_PER_TURN {
             let mut burst = Batch::<I::Buf>::new();
             let outcome = self.link.io.rx_burst(&mut burst);

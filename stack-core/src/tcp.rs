@@ -12,6 +12,7 @@
 //! | `synchronized` | ESTABLISHED to LAST-ACK: which segments count, and what they acknowledge |
 //! | `time_wait`, `reset` | the states after, and the answer to segments of no connection |
 //! | `send`, `receive`, `reassembly` | the two sequence spaces |
+//! | `path_mtu` | how large segments may be on a path that carries less than the link |
 //! | `output` | what a connection sends next |
 //! | `rtt`, `recovery`, `congestion`, `timers` | when to resend, what was lost, how much may be in flight |
 
@@ -27,6 +28,7 @@ pub(crate) mod handshake;
 pub(crate) mod isn;
 pub(crate) mod listener;
 pub(crate) mod output;
+pub(crate) mod path_mtu;
 pub(crate) mod reassembly;
 pub(crate) mod receive;
 pub(crate) mod recovery;

@@ -72,11 +72,11 @@ fn routes(config: &Config, subnets: &[IpNet], findings: &mut Findings) {
                 format!("{to} has bits beyond its prefix"),
                 format!("write \"{}\"", to.trunc()),
             );
-        } else if config.routes[..index].iter().any(|other| other.to == to) {
+        } else if config.routes[..index].iter().any(|other| (other.to, other.metric) == (to, route.metric)) {
             findings.add(
                 format!("routes.{index}.to"),
                 format!("there are two routes to {to}"),
-                "remove one of the two",
+                "remove one of the two, or give them different metrics",
             );
         }
         let key = format!("routes.{index}.via");

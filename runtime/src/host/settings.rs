@@ -52,7 +52,10 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             mac: interface.mac.map(|MacAddress(mac)| MacAddr(mac)),
             vlan: interface.vlan.and_then(VlanId::new),
             addresses: interface.addresses.clone(),
-            routes: routes.iter().map(|route| Route { to: route.to, via: route.via }).collect(),
+            routes: routes
+                .iter()
+                .map(|route| Route { to: route.to, via: route.via, metric: route.metric })
+                .collect(),
             neighbors: neighbors.iter().map(|one| (one.address, MacAddr(one.mac.0))).collect(),
             queues: shape.lanes,
             queue: index,
@@ -68,6 +71,9 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             fragmented_packets: limits.fragmented_packets,
             fragments: limits.fragments,
             fragment_bytes: limits.fragment_bytes,
+            routes: limits.routes,
+            path_mtus: limits.path_mtus,
+            loopback_queue: limits.loopback_queue,
             errors_per_second: limits.errors_per_second,
             challenge_acks_per_second: limits.challenge_acks_per_second,
         },

@@ -228,6 +228,8 @@ fn code_of(error: SocketError) -> u32 {
         SocketError::Reset => 2,
         SocketError::TimedOut => 3,
         SocketError::Unreachable => 4,
+        SocketError::TooLarge => 5,
+        SocketError::AddressRemoved => 6,
     }
 }
 
@@ -237,6 +239,8 @@ fn error_of(code: u32) -> Option<SocketError> {
         2 => Some(SocketError::Reset),
         3 => Some(SocketError::TimedOut),
         4 => Some(SocketError::Unreachable),
+        5 => Some(SocketError::TooLarge),
+        6 => Some(SocketError::AddressRemoved),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@ use netlane_packet_io::PacketIo;
 
 use super::Stack;
 use super::datagrams::echo_protocol;
+use super::link::Fragmentation;
 use super::segments::context;
 use super::socket_table::{Kind, Socket};
 use crate::address::Address;
@@ -363,6 +364,22 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         Ok(())
     }
 
+    /// Forbids to cut datagrams that are larger than their path carries, or allows it again. Where it is forbidden,
+    /// they are refused with [`SocketError::TooLarge`]; otherwise they leave in fragments.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn udp_set_dont_fragment(&mut self, socket: SocketId, forbidden: bool) -> Result<(), Stale> {
+        let socket = self.sockets.table.user_datagram_mut(socket).ok_or(Stale)?;
+        socket.fragmentation = if forbidden { Fragmentation::Never } else { Fragmentation::Source };
+        Ok(())
+    }
+
+    /// The largest IP packet that the path to `destination` is known to carry, in bytes.
+    pub fn path_mtu(&self, destination: IpAddr) -> usize {
+        self.link.path_mtu(self.now, destination.into())
+    }
+
     /// Tells the stack that records were appended to a datagram socket's send buffer.
     ///
     /// # Errors
@@ -457,7 +474,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         local: Option<SocketAddr>,
         remote: Endpoint,
     ) -> Result<FourTuple, ConnectError> {
-        if remote.port == 0 || !self.link.interface.is_plausible_source(remote.address) {
+        let interface = &self.link.interface;
+        let is_host = interface.is_plausible_source(remote.address) || interface.owns(remote.address);
+        if remote.port == 0 || !is_host {
             return Err(ConnectError::Unreachable);
         }
         let path = self.link.interface.path(remote.address).ok_or(ConnectError::Unreachable)?;

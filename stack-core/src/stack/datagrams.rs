@@ -89,10 +89,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             match outcome {
                 Err(NotSent::Busy) => return Err(Stalled),
                 Err(NotSent::NoRoute) => socket.error = Some(SocketError::Unreachable),
-                Ok(()) | Err(NotSent::TooLarge) => {}
+                Err(NotSent::TooLarge) => socket.error = Some(SocketError::TooLarge),
+                Ok(()) => {}
             }
             socket.release(&mut self.sockets.buffers, &record);
-            if outcome == Err(NotSent::NoRoute) {
+            if outcome.is_err() {
                 self.sockets.notify(id, Readiness::ERROR);
             }
         }
@@ -112,7 +113,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             repr.emit(slot.bytes);
             buffers.copy_queued(&socket.send, DatagramHeader::LEN, &mut slot.bytes[udp::HEADER_LEN..]);
-            if !offload {
+            if !(offload && slot.may_offload) {
                 udp::fill_checksum(slot.bytes, slot.pseudo);
                 return TxOffload::default();
             }
@@ -178,5 +179,6 @@ fn addressed<B: Buffers>(
     if source.is_some_and(|own| own.is_v4() != destination.is_v4()) {
         return Err(NotSent::NoRoute);
     }
-    Ok(Outgoing { source, destination, protocol: socket.protocol, len, segmented: false })
+    let fragmentation = socket.fragmentation;
+    Ok(Outgoing { source, destination, protocol: socket.protocol, len, piece: len, fragmentation })
 }

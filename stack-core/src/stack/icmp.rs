@@ -4,7 +4,7 @@ use netlane_packet_io::{PacketIo, TxOffload};
 
 use super::Stack;
 use super::ingress::Incoming;
-use super::link::Outgoing;
+use super::link::{Fragmentation, Outgoing};
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::socket::{Readiness, SocketError};
@@ -68,7 +68,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             destination,
             protocol: Protocol::ICMP,
             len: message.len(),
-            segmented: false,
+            piece: message.len(),
+            fragmentation: Fragmentation::Anywhere,
         };
         let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             message.emit(slot.bytes);
@@ -88,7 +89,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         };
         let error = match reason {
             Unreachable::Port | Unreachable::Protocol => SocketError::Refused,
-            Unreachable::FragmentationNeeded { .. } => return,
+            Unreachable::FragmentationNeeded { mtu } => {
+                let (local, remote) = (quoted.src.into(), quoted.dst.into());
+                return self.too_large(local, remote, quoted.transport, mtu, quoted.len);
+            }
             Unreachable::Network
             | Unreachable::Host
             | Unreachable::SourceRouteFailed
@@ -118,6 +122,61 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 self.datagram_unreachable(&ends(src_port, dst_port), error);
             }
             QuotedTransport::Other(_) => {}
+        }
+    }
+
+    /// A router could not pass a packet of ours on in one piece (RFC 1191 §3, RFC 8201 §4). Who did not see the packet
+    /// cannot tell its ports, nor which bytes of a stream are on their way (RFC 5927 §7.2).
+    pub(super) fn too_large(
+        &mut self,
+        local: Address,
+        remote: Address,
+        transport: QuotedTransport,
+        mtu: u16,
+        sent: u16,
+    ) {
+        match transport {
+            QuotedTransport::Tcp { src_port, dst_port, seq } => {
+                let tuple = FourTuple {
+                    local: Endpoint::new(local, src_port),
+                    remote: Endpoint::new(remote, dst_port),
+                };
+                self.segment_too_large(&tuple, SeqNumber(seq), mtu, sent);
+            }
+            QuotedTransport::Udp { src_port, dst_port } => {
+                let (local, remote) = (Endpoint::new(local, src_port), Endpoint::new(remote, dst_port));
+                let sender = self.sockets.demux.datagram(Protocol::UDP, local);
+                let socket = sender.and_then(|id| self.sockets.table.datagram_mut(id));
+                if socket.is_some_and(|socket| socket.wants(remote)) {
+                    self.learn_path_mtu(remote.address, mtu, sent);
+                }
+            }
+            // Of other protocols we send what may be cut on its way, or fits every path of IPv6.
+            QuotedTransport::Other(_) => {}
+        }
+    }
+
+    fn segment_too_large(&mut self, tuple: &FourTuple, seq: SeqNumber, mtu: u16, sent: u16) {
+        let Some(id) = self.sockets.connection_between(tuple) else { return };
+        let Some(connection) = self.sockets.table.connection_mut(id) else { return };
+        if !connection.is_in_flight(seq) {
+            self.counters.rx_icmp_doubted += 1;
+            return;
+        }
+        self.learn_path_mtu(tuple.remote.address, mtu, sent);
+        let mtu = self.link.path_mtu(self.now, tuple.remote.address);
+        let Some(connection) = self.sockets.table.connection_mut(id) else { return };
+        if connection.follow_path_mtu(mtu) {
+            // RFC 1191 §6.4: nothing was lost to congestion, and what was too large is sent again at once.
+            connection.resend();
+            self.sockets.owe(id);
+        }
+    }
+
+    fn learn_path_mtu(&mut self, destination: Address, mtu: u16, sent: u16) {
+        if self.link.paths.learn(self.now, destination, mtu, sent).is_some() {
+            self.counters.path_mtus_learnt += 1;
+            self.link.forget_last_hop();
         }
     }
 

@@ -4,7 +4,7 @@ use netlane_packet_io::{PacketIo, TxOffload};
 
 use super::Stack;
 use super::ingress::Incoming;
-use super::link::Outgoing;
+use super::link::{Fragmentation, Outgoing};
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::socket::SocketError;
@@ -33,10 +33,18 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Icmpv6Repr::DestinationUnreachable { reason, quote } => {
                 self.receive_unreachable_v6(reason, quote);
             }
+            Icmpv6Repr::PacketTooBig { mtu, quote } => match Quoted::parse(quote) {
+                Ok(Quoted { src, dst, transport }) => {
+                    // What we sent was no larger than the link carries, nor than a length can say.
+                    let sent = self.link.interface.mtu.min(usize::from(u16::MAX)) as u16;
+                    let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+                    self.too_large(src.into(), dst.into(), transport, mtu, sent);
+                }
+                Err(Malformed::Unsupported) => {}
+                Err(malformed) => self.counters.count_malformed(malformed),
+            },
             // As for IPv4: these change nothing for the connection, which goes on trying.
-            Icmpv6Repr::PacketTooBig { .. }
-            | Icmpv6Repr::TimeExceeded { .. }
-            | Icmpv6Repr::ParameterProblem { .. } => {}
+            Icmpv6Repr::TimeExceeded { .. } | Icmpv6Repr::ParameterProblem { .. } => {}
             Icmpv6Repr::MldQuery(_) => {}
         }
     }
@@ -104,7 +112,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             destination,
             protocol: Protocol::ICMPV6,
             len: message.len(),
-            segmented: false,
+            piece: message.len(),
+            fragmentation: Fragmentation::Anywhere,
         };
         let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             message.emit(slot.pseudo, slot.bytes);

@@ -3,10 +3,12 @@
 use netlane_packet_io::{PacketBuf, PacketIo, RxChecksum, RxOffload};
 
 use super::Stack;
+use super::link::Looped;
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::counters::Counters;
-use crate::wire::{EtherType, EthernetRepr, Ipv4Packet, Ipv6Packet, Malformed, Protocol, Sum};
+use crate::wire::ipv6::extensions::Upper;
+use crate::wire::{EtherType, EthernetRepr, Ipv4Packet, Ipv6Packet, MacAddr, Malformed, Protocol, Sum};
 
 /// An IP packet for us, its header checked and stripped.
 #[derive(Clone, Copy)]
@@ -21,8 +23,19 @@ pub(super) struct Incoming<'a> {
     pub(super) offload: RxOffload,
     /// The frame that it came in, where it came in one.
     pub(super) frame: &'a [u8],
+    /// It has come from ourselves.
+    pub(super) looped: bool,
     /// How many stacks of other queues did not know what to do with it.
     pub(super) seen_by: usize,
+}
+
+/// Where a packet has come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Over the link, from this station, in a frame for us or for many.
+    Link { from: MacAddr, to_all: bool },
+    /// From one of our own addresses, without having left us.
+    Ourselves,
 }
 
 impl Incoming<'_> {
@@ -58,15 +71,39 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         let payload = bytes.get(offset..).unwrap_or_default();
         match ethernet.ethertype {
-            EtherType::IPV4 => self.receive_ipv4(&ethernet, payload, frame),
-            EtherType::IPV6 => self.receive_ipv6(&ethernet, payload, frame.rx_offload()),
+            EtherType::IPV4 => {
+                let origin = Origin::Link { from: ethernet.src, to_all: ethernet.dst.is_multicast() };
+                self.receive_ipv4(origin, payload, frame.rx_offload(), bytes);
+            }
+            EtherType::IPV6 => {
+                let origin = Origin::Link { from: ethernet.src, to_all: ethernet.dst.is_multicast() };
+                self.receive_ipv6(origin, payload, frame.rx_offload());
+            }
             EtherType::ARP => self.receive_arp(payload),
             _ => self.counters.rx_unknown_protocol += 1,
         }
     }
 
+    /// Takes the packets that we have sent to ourselves, and returns whether there were any.
+    pub(super) fn receive_looped(&mut self) -> bool {
+        // What these lead to is for the next turn.
+        let waiting = self.link.looped();
+        for _ in 0..waiting {
+            let Some(Looped { frame, offload }) = self.link.next_looped() else { break };
+            let bytes = frame.bytes();
+            if let Ok((ethernet, offset)) = EthernetRepr::parse(bytes) {
+                let packet = bytes.get(offset..).unwrap_or_default();
+                match ethernet.ethertype {
+                    EtherType::IPV4 => self.receive_ipv4(Origin::Ourselves, packet, offload, &[]),
+                    _ => self.receive_ipv6(Origin::Ourselves, packet, offload),
+                }
+            }
+        }
+        waiting > 0
+    }
+
     #[inline]
-    fn receive_ipv4(&mut self, ethernet: &EthernetRepr, bytes: &[u8], frame: &I::Buf) {
+    fn receive_ipv4(&mut self, origin: Origin, bytes: &[u8], offload: RxOffload, frame: &[u8]) {
         let packet = match Ipv4Packet::parse(bytes) {
             Ok(packet) => packet,
             Err(malformed) => return self.counters.count_malformed(malformed),
@@ -79,11 +116,13 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             unicast: true,
             payload,
             packet: bytes.get(..header_len + payload.len()).unwrap_or(bytes),
-            offload: frame.rx_offload(),
-            frame: frame.bytes(),
+            offload,
+            frame,
+            looped: origin == Origin::Ourselves,
             seen_by: 0,
         };
-        if repr.protocol == Protocol::TCP && repr.fragment.is_none() && !ethernet.dst.is_multicast() {
+        let to_all = matches!(origin, Origin::Link { to_all: true, .. });
+        if repr.protocol == Protocol::TCP && repr.fragment.is_none() && !to_all {
             // It asks for itself where the segment goes to, unless a connection tells.
             return self.receive_segment(&incoming);
         }
@@ -95,7 +134,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         // RFC 1122 §3.2.1.3 for the source; §3.3.6: what was sent to everybody on the link is for an address
         // that means everybody. A source of our own is a land attack.
-        if !interface.is_plausible_source(source) || (unicast && ethernet.dst.is_multicast()) {
+        if origin != Origin::Ourselves
+            && (!interface.is_plausible_source(source) || destination.is_loopback() || (unicast && to_all))
+        {
             self.counters.rx_bad_source += 1;
             return;
         }
@@ -107,7 +148,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     #[inline]
-    fn receive_ipv6(&mut self, ethernet: &EthernetRepr, bytes: &[u8], offload: RxOffload) {
+    fn receive_ipv6(&mut self, origin: Origin, bytes: &[u8], offload: RxOffload) {
         let packet = match Ipv6Packet::parse(bytes) {
             Ok(packet) => packet,
             Err(malformed) => return self.counters.count_malformed(malformed),
@@ -122,32 +163,50 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         // Who has no address yet may ask the neighbours for one (RFC 4862 §5.4.2), and say nothing else.
         let plausible = interface.is_plausible_source(source)
             || (packet.repr.src.is_unspecified() && packet.repr.next_header == Protocol::ICMPV6);
-        if !plausible || (unicast && ethernet.dst.is_multicast()) {
-            self.counters.rx_bad_source += 1;
-            return;
-        }
+        let sender = match origin {
+            Origin::Link { to_all, .. } if !plausible || destination.is_loopback() || (unicast && to_all) => {
+                self.counters.rx_bad_source += 1;
+                return;
+            }
+            Origin::Link { from, .. } => from,
+            Origin::Ourselves => interface.mac,
+        };
         let upper = match packet.upper() {
             Ok(upper) => upper,
             Err(refusal) => return self.refuse(&packet, refusal),
         };
-        if upper.fragment.is_some() {
-            self.counters.rx_fragments += 1;
-            return;
+        match upper.fragment {
+            Some(fragment) => self.receive_fragment_v6(&packet, sender, &upper, fragment),
+            None => self.receive_upper(&packet, sender, &upper, offload, origin == Origin::Ourselves),
         }
+    }
+
+    /// Takes what a whole IPv6 packet carries.
+    #[inline]
+    pub(super) fn receive_upper(
+        &mut self,
+        packet: &Ipv6Packet<'_>,
+        sender: MacAddr,
+        upper: &Upper<'_>,
+        offload: RxOffload,
+        looped: bool,
+    ) {
+        let destination = Address::v6(packet.repr.dst);
         let incoming = Incoming {
-            source,
+            source: packet.repr.src.into(),
             destination,
-            unicast,
+            unicast: !destination.is_multicast(),
             payload: upper.payload,
             packet: packet.bytes,
             offload,
             frame: &[],
+            looped,
             seen_by: 0,
         };
         match upper.protocol {
-            Protocol::ICMPV6 => self.receive_icmpv6(&packet.repr, ethernet.src, &incoming),
+            Protocol::ICMPV6 => self.receive_icmpv6(&packet.repr, sender, &incoming),
             Protocol::TCP | Protocol::UDP => self.receive_packet(upper.protocol, &incoming),
-            _ => self.refuse(&packet, upper.unknown_protocol()),
+            _ => self.refuse(packet, upper.unknown_protocol()),
         }
     }
 
@@ -171,8 +230,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Else it is counted.
     pub(super) fn admits(&mut self, incoming: &Incoming<'_>) -> bool {
         let interface = &self.link.interface;
-        let (ours, plausible) =
-            (interface.owns(incoming.destination), interface.is_plausible_source(incoming.source));
+        let ours = interface.owns(incoming.destination);
+        let plausible = incoming.looped
+            || (interface.is_plausible_source(incoming.source) && !incoming.destination.is_loopback());
         self.counters.rx_other_address += u64::from(!ours);
         self.counters.rx_bad_source += u64::from(ours && !plausible);
         ours && plausible

@@ -1,13 +1,17 @@
 //! The way out: from a transport's bytes to frames that the device takes.
 
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-use netlane_packet_io::{Batch, Caps, LinkDown, PacketBuf, PacketIo, TxOffload};
+use netlane_packet_io::{Batch, Caps, LinkDown, PacketBuf, PacketIo, RxChecksum, RxOffload, TxOffload};
 
+use super::fragmentation::IpHeader;
 use crate::address::Address;
 use crate::counters::Counters;
 use crate::interface::{Interface, Path};
 use crate::neighbor::NeighborCache;
+use crate::path_mtu::{self, PathMtus};
 use crate::time::{Duration, Instant};
 use crate::wire::{
     ArpOperation, ArpRepr, EtherType, EthernetRepr, Ipv4Repr, Ipv6Repr, MacAddr, Protocol, Sum, arp,
@@ -24,10 +28,24 @@ pub(crate) struct Link<I: PacketIo> {
     tx: Batch<I::Buf>,
     pub(crate) interface: Interface,
     pub(crate) neighbors: NeighborCache<I::Buf>,
-    last_hop: LastHop,
+    pub(crate) paths: PathMtus,
+    pub(super) last_hop: LastHop,
     ident: u16,
     /// The largest payloads of TCP segments over IPv4 and IPv6 that the device cuts; zero where it cuts none.
     longest_payload: (u32, u32),
+    /// Packets to our own addresses.
+    looped: VecDeque<Looped<I::Buf>>,
+    most_looped: usize,
+    /// Where the transport's bytes of a packet stand that is cut.
+    pub(super) uncut: Vec<u8>,
+    pub(super) rng: fastrand::Rng,
+}
+
+/// A frame on its way from us to us.
+pub(crate) struct Looped<F> {
+    pub(crate) frame: F,
+    /// As it would have arrived. What is on its way inside us needs no checksum.
+    pub(crate) offload: RxOffload,
 }
 
 /// An IP packet to send.
@@ -39,8 +57,20 @@ pub(crate) struct Outgoing {
     pub(crate) protocol: Protocol,
     /// Bytes of transport header and payload.
     pub(crate) len: usize,
-    /// The device cuts the packet into ones that fit the link.
-    pub(crate) segmented: bool,
+    /// Those of each piece, where the device cuts the packet into several; otherwise `len`.
+    pub(crate) piece: usize,
+    pub(crate) fragmentation: Fragmentation,
+}
+
+/// Who may cut a packet that is larger than its path carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fragmentation {
+    /// Nobody: it is refused.
+    Never,
+    /// We, as far as we know the path.
+    Source,
+    /// We and, over IPv4, routers too.
+    Anywhere,
 }
 
 /// Where the transport's bytes of a packet go.
@@ -51,6 +81,8 @@ pub(crate) struct Slot<'a> {
     pub(crate) pseudo: Sum,
     /// Where `bytes` begin in the frame.
     pub(crate) offset: u16,
+    /// The device may be asked to fill in the checksum.
+    pub(crate) may_offload: bool,
 }
 
 /// Why a packet was not sent.
@@ -60,21 +92,35 @@ pub(crate) enum NotSent {
     Busy,
     /// No route leads there.
     NoRoute,
-    /// It is larger than the link's MTU.
+    /// It is larger than the path carries, and was not to be cut.
     TooLarge,
 }
 
 impl<I: PacketIo> Link<I> {
-    pub(crate) fn new(io: I, interface: Interface, neighbors: NeighborCache<I::Buf>) -> Self {
+    /// `seed` decides how packets are called, which nobody should guess.
+    pub(crate) fn new(
+        io: I,
+        interface: Interface,
+        neighbors: NeighborCache<I::Buf>,
+        paths: PathMtus,
+        most_looped: usize,
+        seed: u64,
+    ) -> Self {
         let longest_payload = longest_payload(io.caps());
+        let mut rng = fastrand::Rng::with_seed(seed);
         Self {
             io,
             tx: Batch::new(),
             interface,
             neighbors,
-            last_hop: LastHop::NONE,
-            ident: 0,
             longest_payload,
+            paths,
+            last_hop: LastHop::NONE,
+            ident: rng.u16(..),
+            rng,
+            looped: VecDeque::new(),
+            most_looped,
+            uncut: Vec::new(),
         }
     }
 
@@ -88,31 +134,61 @@ impl<I: PacketIo> Link<I> {
         packet: Outgoing,
         fill: impl FnOnce(Slot<'_>) -> TxOffload,
     ) -> Result<(), NotSent> {
-        let header_len = packet.destination.header_len();
-        if !packet.segmented && packet.len + header_len > self.interface.mtu {
-            counters.tx_too_large += 1;
-            return Err(NotSent::TooLarge);
-        }
         let hop = match packet.source {
             Some(source) if self.last_hop.serves(packet.destination, now) => Hop { source, awaits: None },
             source => self.find_hop(now, counters, packet.destination, source)?,
         };
+        let header = self.header(hop.source, &packet);
+        if packet.piece + header.len() > self.last_hop.mtu {
+            return match packet.fragmentation {
+                Fragmentation::Source | Fragmentation::Anywhere => {
+                    self.send_cut(counters, &hop, &packet, header, fill)
+                }
+                Fragmentation::Never => {
+                    counters.tx_too_large += 1;
+                    Err(NotSent::TooLarge)
+                }
+            };
+        }
+        let pseudo = Sum::pseudo(hop.source, packet.destination, packet.protocol, packet.len);
+        self.send_packet(counters, &hop, &header, packet.len, |bytes, offset| {
+            fill(Slot { bytes, pseudo, offset, may_offload: true })
+        })
+    }
+
+    /// Sends a packet in one piece: `fill` writes the `len` bytes behind its headers, and is told where they begin
+    /// in the frame.
+    #[inline]
+    pub(super) fn send_packet(
+        &mut self,
+        counters: &mut Counters,
+        hop: &Hop,
+        header: &IpHeader,
+        len: usize,
+        fill: impl FnOnce(&mut [u8], u16) -> TxOffload,
+    ) -> Result<(), NotSent> {
         self.make_room(counters)?;
         let ethernet_len = self.ethernet_len();
-        let offset = ethernet_len + header_len;
+        let offset = ethernet_len + header.len();
         let Some(mut frame) = self.io.alloc() else {
             counters.tx_deferred += 1;
             return Err(NotSent::Busy);
         };
-        let Some(bytes) = frame.append(offset + packet.len) else {
+        let Some(bytes) = frame.append(offset + len) else {
             counters.tx_too_large += 1;
             return Err(NotSent::TooLarge);
         };
         bytes[..ethernet_len].copy_from_slice(&self.last_hop.ethernet[..ethernet_len]);
         let (headers, bytes) = bytes.split_at_mut(offset);
-        self.emit_header(hop.source, &packet, &mut headers[ethernet_len..]);
-        let pseudo = Sum::pseudo(hop.source, packet.destination, packet.protocol, packet.len);
-        let offload = fill(Slot { bytes, pseudo, offset: offset as u16 });
+        header.emit(&mut headers[ethernet_len..]);
+        let offload = fill(bytes, offset as u16);
+        if self.last_hop.is_ours {
+            counters.looped_packets += 1;
+            let segment_size = offload.segmentation.map_or(0, |segmentation| segmentation.segment_size);
+            let offload = RxOffload { checksum: RxChecksum::Good, segment_size };
+            self.looped.push_back(Looped { frame, offload });
+            return Ok(());
+        }
         frame.set_tx_offload(offload);
         match hop.awaits {
             None => self.push(counters, frame),
@@ -142,6 +218,22 @@ impl<I: PacketIo> Link<I> {
         fill(payload);
         self.push(counters, frame);
         Ok(())
+    }
+
+    /// The largest packet to `destination`, in bytes, as far as is known.
+    pub(crate) fn path_mtu(&self, now: Instant, destination: Address) -> usize {
+        let known = self.paths.get(now, destination).map_or(usize::MAX, usize::from);
+        known.min(self.interface.mtu)
+    }
+
+    /// A packet from us to us that has not arrived yet.
+    pub(crate) fn next_looped(&mut self) -> Option<Looped<I::Buf>> {
+        self.looped.pop_front()
+    }
+
+    /// How many packets from us to us have not arrived yet.
+    pub(crate) fn looped(&self) -> usize {
+        self.looped.len()
     }
 
     /// Asks who has `target`, or tells that we have our address.
@@ -197,26 +289,27 @@ impl<I: PacketIo> Link<I> {
         if destination.is_v4() { self.longest_payload.0 } else { self.longest_payload.1 }
     }
 
-    /// Writes the IP header of a packet from `source`.
+    /// The IP header of a packet from `source`, whole.
     #[inline]
-    fn emit_header(&mut self, source: Address, packet: &Outgoing, out: &mut [u8]) {
+    fn header(&mut self, source: Address, packet: &Outgoing) -> IpHeader {
         let payload_len = packet.len as u16;
         if let (Some(src), Some(dst)) = (source.as_v4(), packet.destination.as_v4()) {
             self.ident = self.ident.wrapping_add(1);
-            let repr = Ipv4Repr {
+            return IpHeader::V4(Ipv4Repr {
                 src,
                 dst,
                 protocol: packet.protocol,
                 ttl: 64,
                 tos: 0,
                 ident: self.ident,
-                dont_fragment: true,
+                // On a path that carries less than is believed of one, routers may do what they must.
+                dont_fragment: packet.fragmentation != Fragmentation::Anywhere
+                    && self.last_hop.mtu > usize::from(path_mtu::LEAST_V4),
                 fragment: None,
                 payload_len,
-            };
-            return repr.emit(out);
+            });
         }
-        let repr = Ipv6Repr {
+        IpHeader::V6(Ipv6Repr {
             src: source.to_v6(),
             dst: packet.destination.to_v6(),
             next_header: packet.protocol,
@@ -224,8 +317,7 @@ impl<I: PacketIo> Link<I> {
             traffic_class: 0,
             flow_label: 0,
             payload_len,
-        };
-        repr.emit(out);
+        })
     }
 
     fn ethernet_len(&self) -> usize {
@@ -244,6 +336,10 @@ impl<I: PacketIo> Link<I> {
 
     /// Makes sure that one more frame can be pushed.
     fn make_room(&mut self, counters: &mut Counters) -> Result<(), NotSent> {
+        if self.looped.len() >= self.most_looped && self.last_hop.is_ours {
+            counters.tx_deferred += 1;
+            return Err(NotSent::Busy);
+        }
         if self.tx.is_full() {
             // A link that is down is found out at the end of the turn.
             let _ = self.io.tx_burst(&mut self.tx);
@@ -265,13 +361,15 @@ impl<I: PacketIo> Link<I> {
         to: Address,
         source: Option<Address>,
     ) -> Result<Hop, NotSent> {
+        self.last_hop.mtu = self.path_mtu(now, to);
+        self.last_hop.is_ours = self.interface.owns(to);
         let multicast = self.interface.multicast_mac(to);
         // Groups and the broadcast address are on the link, whatever the routes say.
         let path = match (self.interface.path(to), multicast) {
             (Some(path), _) => path,
             (None, Some(_)) => {
-                let source = self.interface.source_for(to).ok_or(NotSent::NoRoute)?;
-                Path { source, next_hop: to }
+                let own = source.or_else(|| self.interface.source_for(to));
+                Path { source: own.ok_or(NotSent::NoRoute)?, next_hop: to }
             }
             (None, None) => {
                 counters.tx_no_route += 1;
@@ -279,7 +377,13 @@ impl<I: PacketIo> Link<I> {
             }
         };
         let source = source.unwrap_or(path.source);
-        let mac = multicast.or_else(|| self.neighbors.lookup(path.next_hop));
+        // RFC 1122 §3.2.1.3 (g), RFC 4291 §2.5.3: these never leave the host.
+        if (source.is_loopback() || to.is_loopback()) && !self.last_hop.is_ours {
+            counters.tx_no_route += 1;
+            return Err(NotSent::NoRoute);
+        }
+        let mac = multicast.or_else(|| self.last_hop.is_ours.then_some(self.interface.mac));
+        let mac = mac.or_else(|| self.neighbors.lookup(path.next_hop));
         let ethertype = if to.is_v4() { EtherType::IPV4 } else { EtherType::IPV6 };
         let ethernet = self.ethernet(mac.unwrap_or(MacAddr::ZERO), ethertype);
         ethernet.emit(&mut self.last_hop.ethernet);
@@ -307,17 +411,26 @@ fn longest_payload(caps: &Caps) -> (u32, u32) {
 }
 
 /// The Ethernet header of the last packet, which serves for the next one to the same destination.
-struct LastHop {
+pub(super) struct LastHop {
     destination: Address,
     /// As many of these bytes as a header takes.
     ethernet: [u8; ETHERNET_ROOM],
+    /// The largest packet, in bytes.
+    pub(super) mtu: usize,
+    /// The destination is one of our own addresses.
+    is_ours: bool,
     /// When route and neighbour have to be looked up again.
     until: Instant,
 }
 
 impl LastHop {
-    const NONE: Self =
-        Self { destination: Address::ANY_V4, ethernet: [0; ETHERNET_ROOM], until: Instant::ZERO };
+    const NONE: Self = Self {
+        destination: Address::ANY_V4,
+        ethernet: [0; ETHERNET_ROOM],
+        mtu: 0,
+        is_ours: false,
+        until: Instant::ZERO,
+    };
 
     fn serves(&self, destination: Address, now: Instant) -> bool {
         now < self.until && self.destination == destination
@@ -329,9 +442,9 @@ impl LastHop {
 const LAST_HOP_LIFETIME: Duration = Duration::from_secs(1);
 
 /// The first step of a packet's way.
-struct Hop {
+pub(super) struct Hop {
     /// Our address.
-    source: Address,
+    pub(super) source: Address,
     /// The neighbour that is being asked for its Ethernet address.
     awaits: Option<Address>,
 }

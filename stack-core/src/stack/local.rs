@@ -166,7 +166,8 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
         payload: &[u8],
     ) -> Result<(), SendError> {
         let datagrams = self.sockets.table.user_datagram_mut(socket).ok_or(SendError::Stale)?;
-        if payload.len() > LARGEST_DATAGRAM {
+        // What the buffer never has room for would block for ever.
+        if payload.len() > LARGEST_DATAGRAM || DatagramHeader::LEN + payload.len() > self.tcp.send_buffer {
             return Err(SendError::TooLarge);
         }
         let local = match remote {

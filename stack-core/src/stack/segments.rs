@@ -6,7 +6,7 @@ use netlane_packet_io::{IpVersion, PacketIo, RxOffload, Segmentation, TxChecksum
 use super::Stack;
 use super::ingress::Incoming;
 use super::last_flow::Recognised;
-use super::link::{Link, NotSent, Outgoing, Slot};
+use super::link::{Fragmentation, Link, NotSent, Outgoing, Slot};
 use super::socket_table::Kind;
 use crate::buffers::Buffers;
 use crate::socket::{Readiness, SocketError, SocketId};
@@ -249,7 +249,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             destination: tuple.remote.address,
             protocol: Protocol::TCP,
             len,
-            segmented: false,
+            piece: len,
+            fragmentation: Fragmentation::Never,
         };
         self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             let header_len = header.emit(options, slot.bytes);
@@ -269,13 +270,15 @@ fn send_next_segment<I: PacketIo, B: Buffers>(
     let Some(plan) = connection.plan(cx, longest_payload) else { return Ok(false) };
     let FourTuple { local, remote } = connection.tuple;
     let segmented = plan.len > u32::from(plan.mss);
-    let len = tcp::HEADER_LEN + plan.options.len() + plan.len as usize;
+    let header_len = tcp::HEADER_LEN + plan.options.len();
+    let payload_len = plan.len as usize;
     let packet = Outgoing {
         source: Some(local.address),
         destination: remote.address,
         protocol: Protocol::TCP,
-        len,
-        segmented,
+        len: header_len + payload_len,
+        piece: header_len + payload_len.min(usize::from(plan.mss)),
+        fragmentation: Fragmentation::Never,
     };
     let offload = link.io.caps().tx_checksum;
     let buffers = &cx.buffers;
@@ -288,8 +291,13 @@ fn send_next_segment<I: PacketIo, B: Buffers>(
         let ip = if remote.address.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
         finish(slot, header_len, segmented.then_some((ip, plan.mss)), offload)
     });
-    if sent == Err(NotSent::Busy) {
-        return Err(Stalled);
+    match sent {
+        Err(NotSent::Busy) => return Err(Stalled),
+        // The path carries less than it did when the size of segments was agreed on: once more, in smaller ones.
+        Err(NotSent::TooLarge) if connection.follow_path_mtu(link.path_mtu(cx.now, remote.address)) => {
+            return Ok(true);
+        }
+        Ok(()) | Err(NotSent::NoRoute | NotSent::TooLarge) => {}
     }
     // To the connection, what cannot be sent is lost on its way: timers repeat it or give up.
     cx.counters.tcp_segments_sent += 1;
@@ -358,8 +366,8 @@ fn finish(
     segmentation: Option<(IpVersion, u16)>,
     offload: bool,
 ) -> TxOffload {
-    let Slot { bytes, pseudo, offset } = slot;
-    if !offload {
+    let Slot { bytes, pseudo, offset, may_offload } = slot;
+    if !(offload && may_offload) {
         tcp::fill_checksum(bytes, pseudo);
         return TxOffload::default();
     }

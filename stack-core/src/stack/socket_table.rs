@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use super::BindError;
+use super::link::Fragmentation;
 use super::table::{Demux, Table};
 use crate::buffers::{BufferRequest, Buffers};
 use crate::config::{Limits, TcpConfig};
@@ -156,7 +157,15 @@ impl<B: Buffers> Sockets<B> {
     ) -> Result<SocketId, BindError> {
         let id = self.table.vacancy().ok_or(BindError::TableFull)?;
         let (send, receive) = self.open_buffers(id, None, config).ok_or(BindError::NoBuffers)?;
-        let socket = DatagramSocket { protocol, local, peer: None, send, receive, error: None };
+        let socket = DatagramSocket {
+            protocol,
+            local,
+            peer: None,
+            fragmentation: Fragmentation::Source,
+            send,
+            receive,
+            error: None,
+        };
         let id =
             self.table.insert(Socket::new(Kind::Datagram(Box::new(socket)))).ok_or(BindError::TableFull)?;
         self.demux.add_datagram(protocol, local, id);

@@ -53,6 +53,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             packet: &stray.packet,
             offload: RxOffload { checksum: RxChecksum::Good, segment_size: 0 },
             frame: &[],
+            looped: false,
             seen_by: stray.seen_by,
         });
     }

@@ -67,6 +67,13 @@ impl<T> Table<T> {
         Some((SocketId::new(index, slot.generation), slot.value.as_mut()?))
     }
 
+    /// The names of all values that are `wanted`. It looks at every slot: not for what packets can cause.
+    pub(crate) fn find_all(&self, wanted: impl Fn(&T) -> bool) -> Vec<SocketId> {
+        let is_wanted = |slot: &Slot<T>| slot.value.as_ref().is_some_and(&wanted);
+        let slots = (0..).zip(&self.slots).filter(|(_, slot)| is_wanted(slot));
+        slots.map(|(index, slot)| SocketId::new(index, slot.generation)).collect()
+    }
+
     #[inline]
     fn at(&self, index: u32) -> Option<(SocketId, &T)> {
         let slot = self.slots.get(index as usize)?;

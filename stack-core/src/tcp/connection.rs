@@ -7,7 +7,7 @@ use super::synchronized::{Phase, Synchronized};
 use super::time_wait::TimeWait;
 use super::timers::Timers;
 use super::user_timeout::UserTimeout;
-use super::{Context, Decision, FourTuple, Next, Segment};
+use super::{Context, Decision, FourTuple, Next, Segment, SeqNumber};
 use crate::buffers::Buffers;
 use crate::config::{CongestionAlgorithm, KeepAlive, TcpConfig};
 use crate::socket::SocketError;
@@ -176,6 +176,30 @@ impl<B: Buffers> State<B> {
 }
 
 impl<B: Buffers> Connection<B> {
+    /// The path carries packets of `mtu` bytes: segments are made to fit. Returns whether that made them smaller.
+    pub(crate) fn follow_path_mtu(&mut self, mtu: usize) -> bool {
+        let remote = self.tuple.remote.address;
+        let State::Synchronized(state) = &mut self.state else { return false };
+        state.follow_path_mtu(remote, mtu)
+    }
+
+    /// What is on its way is lost, and sent once more.
+    pub(crate) fn resend(&mut self) {
+        if let State::Synchronized(state) = &mut self.state {
+            state.snd.rewind();
+        }
+    }
+
+    /// Whether a segment that begins at `seq` is on its way. RFC 5927 §4.1: an error about another one is forged.
+    pub(crate) fn is_in_flight(&self, seq: SeqNumber) -> bool {
+        match &self.state {
+            State::Synchronized(state) => seq.since(state.snd.una) < state.snd.max.since(state.snd.una),
+            State::SynSent(state) => state.iss == seq,
+            State::SynReceived(state) => state.exchange.iss == seq,
+            State::TimeWait(_) | State::Closed(_) => false,
+        }
+    }
+
     /// What a segment that arrived for this connection leads to.
     #[inline]
     pub(crate) fn on_segment(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Decision {

@@ -22,7 +22,7 @@ use crate::wire::{self, TcpFlags, TcpOptions};
 /// RFC 9293 §3.7.1: what a peer takes that announces no MSS, over IPv4.
 const DEFAULT_MSS: u16 = 536;
 /// Bytes that the timestamps option takes of every segment, padding included.
-const TIMESTAMPS_LEN: u16 = 12;
+pub(crate) const TIMESTAMPS_LEN: u16 = 12;
 
 /// A SYN of ours is on its way, and nothing has come back.
 pub(crate) struct SynSent<B: Buffers> {
@@ -389,4 +389,4 @@ fn agree<B: Buffers>(
 
 /// A peer that announces less would have us send headers and nothing else; RFC 791 lets every host take
 /// datagrams of 576 bytes, and RFC 1122 links of 68.
-const MIN_MSS: u16 = 48;
+pub(crate) const MIN_MSS: u16 = 48;

@@ -237,6 +237,8 @@ pub struct Quoted {
     pub src: Ipv4Addr,
     /// Where it was going.
     pub dst: Ipv4Addr,
+    /// Its length in bytes, as its header said.
+    pub len: u16,
     /// What it carried.
     pub transport: QuotedTransport,
 }
@@ -285,7 +287,12 @@ impl Quoted {
         }
         let payload = quote.get(header_len..).ok_or(Malformed::Truncated)?;
         let transport = QuotedTransport::parse(Protocol(header.protocol), payload)?;
-        Ok(Self { src: Ipv4Addr::from_octets(header.src), dst: Ipv4Addr::from_octets(header.dst), transport })
+        Ok(Self {
+            src: Ipv4Addr::from_octets(header.src),
+            dst: Ipv4Addr::from_octets(header.dst),
+            len: header.total_len.get(),
+            transport,
+        })
     }
 }
 

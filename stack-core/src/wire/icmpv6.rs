@@ -276,6 +276,18 @@ pub fn quote(packet: &[u8]) -> &[u8] {
     packet.get(..ipv6::MIN_MTU - ipv6::HEADER_LEN - HEADER_LEN).unwrap_or(packet)
 }
 
+/// Whether a packet carries an ICMPv6 error, or what is not known to be none: it must not be answered with an error
+/// (RFC 4443 §2.4 (e)).
+#[must_use]
+pub fn is_about_an_error(packet: &[u8]) -> bool {
+    let Ok((header, _)) = ipv6::Header::ref_from_prefix(packet) else { return true };
+    let next_header = Protocol(header.next_header);
+    match ipv6::extensions::walk(next_header, packet) {
+        Ok(upper) => upper.protocol == Protocol::ICMPV6 && is_error(upper.payload),
+        Err(_) => true,
+    }
+}
+
 /// Whether an ICMPv6 message is an error: the highest bit of its kind is not set (RFC 4443 §2.1).
 #[must_use]
 pub fn is_error(message: &[u8]) -> bool {

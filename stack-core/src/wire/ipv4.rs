@@ -187,7 +187,7 @@ const VERSION_IHL: u8 = 0x45;
 pub(super) struct Header {
     pub(super) version_ihl: u8,
     tos: u8,
-    total_len: U16,
+    pub(super) total_len: U16,
     ident: U16,
     pub(super) flags_offset: U16,
     ttl: u8,

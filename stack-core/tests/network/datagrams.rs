@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use netlane_core::wire::MacAddr;
-use netlane_core::{BindError, Readiness, RecvError, SendError, SocketId, Stale};
+use netlane_core::wire::{Fragment, MacAddr, Protocol, Sum, UdpDatagram};
+use netlane_core::{BindError, Readiness, RecvError, SendError, SocketError, SocketId, Stale};
 use netlane_sim::{Host, Script, World, pattern, seed};
 
 use crate::frames::{PEER, STACK, parse_ip, parse_udp, udp};
@@ -48,13 +48,66 @@ fn two_stacks_exchange_datagrams_of_all_sizes() {
 }
 
 #[test]
-fn datagram_larger_than_the_link_is_not_sent_and_counted() {
+fn datagram_larger_than_the_link_leaves_in_fragments() {
+    for offload in [false, true] {
+        let mut script = Script::builder().device(|device| device.checksum_offload = offload).start();
+        let socket = bind(&mut script, STACK, 53);
+        let payload = pattern(0, 4_000);
+        script.stack().udp_send_to(socket, Script::PEER, &payload).unwrap();
+        let mut whole = Vec::new();
+        for (offset, more) in [(0, true), (1_480, true), (2_960, false)] {
+            let frame = script.next_frame().expect("a fragment");
+            let (_, packet) = parse_ip(&frame);
+            assert_eq!(packet.repr.fragment, Some(Fragment { offset, more }));
+            assert!(!packet.repr.dont_fragment);
+            whole.extend_from_slice(packet.payload);
+        }
+        let datagram = UdpDatagram::parse(&whole).unwrap();
+        datagram.verify(Sum::pseudo_v4(STACK, PEER, Protocol::UDP, whole.len())).expect("a right checksum");
+        assert_eq!(datagram.payload, payload);
+        assert_eq!(script.stack().counters().tx_fragments, 3);
+        script.expect_nothing();
+    }
+}
+
+#[test]
+fn two_stacks_exchange_the_largest_datagram() {
+    let (mut world, a, b) = World::pair(seed(1), |host: Host| host);
+    let near = world[a].udp_bind("10.0.0.1:1000".parse().unwrap()).unwrap();
+    let far = world[b].udp_bind("0.0.0.0:2000".parse().unwrap()).unwrap();
+    let to = "10.0.0.2:2000".parse().unwrap();
+    // The first packet asks for the neighbour.
+    world[a].udp_send_to(near, to, b"hello").unwrap();
+    world.run_for(Duration::from_millis(1));
+    let payload = pattern(0, 65_507);
+    world[a].udp_send_to(near, to, &payload).unwrap();
+    world.run_for(Duration::from_millis(10));
+    let mut out = vec![0; 70_000];
+    assert_eq!(world[b].udp_recv_from(far, &mut out).map(|(n, _)| n), Ok(5));
+    assert_eq!(world[b].udp_recv_from(far, &mut out).map(|(n, _)| n), Ok(65_507));
+    assert_eq!(out[..65_507], payload);
+}
+
+#[test]
+fn datagram_that_must_not_be_cut_is_refused_and_its_sender_told() {
     let mut script = Script::new();
     let socket = bind(&mut script, STACK, 53);
+    script.stack().udp_set_dont_fragment(socket, true).unwrap();
     script.stack().udp_send_to(socket, Script::PEER, &[0; 1_473]).unwrap();
     script.expect_nothing();
     assert_eq!(script.stack().counters().tx_too_large, 1);
+    assert_eq!(script.stack().take_error(socket), Ok(Some(SocketError::TooLarge)));
+    script.stack().udp_send_to(socket, Script::PEER, &[0; 1_472]).unwrap();
+    assert_eq!(script.skip(), 1);
+}
+
+#[test]
+fn datagram_that_no_buffer_holds_is_refused_at_once() {
+    let mut script = Script::builder().stack(|config| config.tcp.send_buffer = 1_000).start();
+    let socket = bind(&mut script, STACK, 53);
+    assert_eq!(script.stack().udp_send_to(socket, Script::PEER, &[0; 1_000]), Err(SendError::TooLarge));
     assert_eq!(script.stack().udp_send_to(socket, Script::PEER, &[0; 65_508]), Err(SendError::TooLarge));
+    assert_eq!(script.stack().udp_send_to(socket, Script::PEER, &[0; 900]), Ok(()));
 }
 
 #[test]

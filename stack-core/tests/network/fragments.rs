@@ -6,7 +6,7 @@ use std::time::Duration;
 use netlane_core::SocketId;
 use netlane_core::wire::icmpv4::{self, TimeExceeded};
 use netlane_core::wire::{Fragment, Icmpv4Repr, Ipv4Repr, Protocol};
-use netlane_sim::{Script, pattern};
+use netlane_sim::{Host, Script, World, pattern, seed};
 
 use crate::frames::{PEER, STACK, cut, header, icmp, ip, parse_ip, udp};
 
@@ -161,4 +161,47 @@ fn flood_of_lone_parts_is_bounded_and_others_pass() {
     parts[..4].iter().for_each(|part| script.inject_frame(part));
     assert!(script.stack().counters().rx_fragments_full > before);
     assert_eq!(receive(&mut script, socket), None);
+}
+
+#[test]
+fn large_datagrams_cross_a_link_of_ipv6_in_parts() {
+    let mut world = World::new(seed(1));
+    let a = world.add(Host::new("a", "fd00::1/64"));
+    let b = world.add(Host::new("b", "fd00::2/64"));
+    let near = world[a].udp_bind("[fd00::1]:1000".parse().unwrap()).unwrap();
+    let far = world[b].udp_bind("[::]:2000".parse().unwrap()).unwrap();
+    let to = "[fd00::2]:2000".parse().unwrap();
+    world[a].udp_send_to(near, to, b"who are you?").unwrap();
+    world.run_for(Duration::from_millis(10));
+    let mut out = vec![0; 70_000];
+    world[b].udp_recv_from(far, &mut out).expect("the first datagram");
+    for len in [1_452, 1_453, 20_000, 65_507] {
+        let payload = pattern(0, len);
+        world[a].udp_send_to(near, to, &payload).unwrap();
+        world.run_for(Duration::from_millis(10));
+        let (n, header) = world[b].udp_recv_from(far, &mut out).expect("a datagram");
+        assert_eq!((n, header.remote), (len, "[fd00::1]:1000".parse().unwrap()));
+        assert_eq!(out[..n], payload);
+    }
+    // The first one fits: 40 and 8 bytes of headers.
+    assert_eq!(world[b].counters().rx_reassembled, 3);
+    assert_eq!(world[b].counters().rx_bad_checksum, 0);
+}
+
+#[test]
+fn parts_of_ipv6_that_never_become_whole_are_given_up_and_their_sender_told() {
+    let mut world = World::new(seed(1));
+    let a = world.add(Host::new("a", "fd00::1/64"));
+    let b = world.add(Host::new("b", "fd00::2/64").stack(|config| config.limits.fragments = 2));
+    let near = world[a].udp_bind("[fd00::1]:1000".parse().unwrap()).unwrap();
+    world[a].udp_send_to(near, "[fd00::2]:2000".parse().unwrap(), b"who are you?").unwrap();
+    world.run_for(Duration::from_millis(10));
+    let heard = world[a].counters().rx_frames;
+    world[a].udp_send_to(near, "[fd00::2]:2000".parse().unwrap(), &[0; 10_000]).unwrap();
+    world.run_for(Duration::from_secs(59));
+    assert_eq!(world[b].counters().rx_fragments_timed_out, 0);
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(world[b].counters().rx_fragments_timed_out, 1);
+    assert!(world[b].counters().rx_fragments_full > 0);
+    assert!(world[a].counters().rx_frames > heard, "RFC 4443 §3.3: time exceeded");
 }

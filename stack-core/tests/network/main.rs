@@ -6,5 +6,8 @@ mod frames;
 mod handles;
 mod icmp;
 mod limits;
+mod loopback;
 mod malformed;
 mod neighbors;
+mod path_mtu;
+mod routes;

@@ -186,7 +186,7 @@ fn arp_of_an_impossible_sender_is_counted() {
 
 #[test]
 fn packets_beyond_the_subnet_go_to_the_gateway() {
-    let gateway = Route { to: "0.0.0.0/0".parse().unwrap(), via: IpAddr::V4(PEER) };
+    let gateway = Route { to: "0.0.0.0/0".parse().unwrap(), via: IpAddr::V4(PEER), metric: 0 };
     let mut script = stranger().stack(|config| config.interface.routes = vec![gateway]).start();
     let far = SocketAddr::from(([192, 0, 2, 1], 80));
     script.stack().tcp_connect(None, far).unwrap();
@@ -206,8 +206,8 @@ fn packets_beyond_the_subnet_go_to_the_gateway() {
 fn the_longest_prefix_decides_on_the_gateway() {
     let via = |last| IpAddr::from([10, 0, 0, last]);
     let routes = vec![
-        Route { to: "0.0.0.0/0".parse().unwrap(), via: via(2) },
-        Route { to: "192.0.2.0/24".parse().unwrap(), via: via(3) },
+        Route { to: "0.0.0.0/0".parse().unwrap(), via: via(2), metric: 0 },
+        Route { to: "192.0.2.0/24".parse().unwrap(), via: via(3), metric: 0 },
     ];
     let mut script = stranger().stack(|config| config.interface.routes = routes).start();
     script.stack().tcp_connect(None, SocketAddr::from(([192, 0, 2, 1], 80))).unwrap();

@@ -162,7 +162,7 @@ fn flood_of_spoofed_syns_does_not_stop_a_true_client() {
     let mut script = Script::builder()
         .stack(|config| {
             let to = "0.0.0.0/0".parse().unwrap();
-            config.interface.routes = vec![Route { to, via: Script::PEER.ip() }];
+            config.interface.routes = vec![Route { to, via: Script::PEER.ip(), metric: 0 }];
         })
         .start();
     let listener = script.listen();

@@ -82,7 +82,7 @@ impl Refusal {
 
 /// Walks over the extension headers of `packet`, whose IPv6 header is followed by `first`.
 #[cold]
-pub(super) fn walk(first: Protocol, packet: &[u8]) -> Result<Upper<'_>, Refusal> {
+pub(in crate::wire) fn walk(first: Protocol, packet: &[u8]) -> Result<Upper<'_>, Refusal> {
     let (mut protocol, mut protocol_at, mut at) = (first, NEXT_HEADER_AT, HEADER_LEN);
     let mut router_alert = false;
     for _ in 0..MAX_HEADERS {
@@ -121,7 +121,10 @@ pub(super) fn walk(first: Protocol, packet: &[u8]) -> Result<Upper<'_>, Refusal>
 
 const HOP_BY_HOP: Protocol = Protocol(0);
 const ROUTING: Protocol = Protocol(43);
-const FRAGMENT: Protocol = Protocol(44);
+/// What a packet carries that is a part of another one.
+pub const FRAGMENT: Protocol = Protocol(44);
+/// Length of a fragment header in bytes.
+pub const FRAGMENT_HEADER_LEN: usize = 8;
 const DESTINATION_OPTIONS: Protocol = Protocol(60);
 
 /// The header at the front of `rest` that says its own length: in units of 8 bytes, the first not counted.
@@ -209,6 +212,33 @@ fn fragment(header: &[u8; 8], at: usize, len: usize) -> Result<Option<Fragment>,
         return told(at as u16 + OFFSET_AT);
     }
     Ok(Some(Fragment { ident: u32::from_be_bytes(ident), offset, more, header_at: at as u16 }))
+}
+
+/// The header of the part of a packet that begins at `offset`, a multiple of 8 bytes; `next` names what the whole
+/// carries.
+#[must_use]
+pub fn fragment_header(next: Protocol, offset: u16, more: bool, ident: u32) -> [u8; FRAGMENT_HEADER_LEN] {
+    let [high, low] = (offset & 0xfff8 | u16::from(more)).to_be_bytes();
+    let [a, b, c, d] = ident.to_be_bytes();
+    [next.0, 0, high, low, a, b, c, d]
+}
+
+/// Makes a packet of the headers of its first part, which end with a fragment header at `header_at`, and the payload
+/// of all parts behind them (RFC 8200 §4.5): the fragment header goes.
+///
+/// # Panics
+/// If `packet` ends before the fragment header does.
+pub fn make_whole(packet: &mut alloc::vec::Vec<u8>, header_at: usize) {
+    let next = packet[header_at];
+    packet.drain(header_at..header_at + FRAGMENT_HEADER_LEN);
+    let (mut named_at, mut at) = (usize::from(NEXT_HEADER_AT), HEADER_LEN);
+    while at < header_at {
+        named_at = at;
+        at += (usize::from(packet[at + 1]) + 1) * 8;
+    }
+    packet[named_at] = next;
+    let payload_len = (packet.len() - HEADER_LEN) as u16;
+    packet[PAYLOAD_LEN_AT as usize..][..2].copy_from_slice(&payload_len.to_be_bytes());
 }
 
 /// RFC 8200 §4: what is no header that can stand here.
