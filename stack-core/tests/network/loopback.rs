@@ -54,7 +54,8 @@ fn streams_between_own_addresses_never_leave() {
         for queue in [2, 256] {
             let (mut world, host) = host(|host| {
                 host.device(|device| {
-                    (device.checksum_offload, device.segmentation_offload) = (offload, offload)
+                    device.checksum_offload = offload;
+                    device.segmentation_offload = offload;
                 })
                 .stack(|config| config.limits.loopback_queue = queue)
             });
