@@ -31,6 +31,8 @@ impl From<SocketError> for Errno {
             SocketError::Reset => libc::ECONNRESET,
             SocketError::TimedOut => libc::ETIMEDOUT,
             SocketError::Unreachable => libc::EHOSTUNREACH,
+            SocketError::TooLarge => libc::EMSGSIZE,
+            SocketError::AddressRemoved => libc::EADDRNOTAVAIL,
         })
     }
 }

@@ -60,7 +60,7 @@ impl Settings {
         for &local in &self.local {
             let (gateway, link, everywhere) = link_of(local);
             interface.addresses.push(link);
-            interface.routes.push(Route { to: everywhere, via: gateway });
+            interface.routes.push(Route { to: everywhere, via: gateway, metric: 0 });
             interface.neighbors.push((gateway, MacAddr(GATEWAY_MAC)));
         }
         let mut config = StackConfig { interface, ..StackConfig::default() };
