@@ -142,6 +142,7 @@ fn limits(config: &Config, findings: &mut Findings) {
     findings.expect_within("limits.syn-cache", limits.syn_cache, 1..=1 << 30);
     findings.expect_at_least("limits.accept-queue", limits.accept_queue, 1);
     findings.expect_at_least("limits.out-of-order-ranges", limits.out_of_order_ranges, 1);
+    findings.expect_at_least("limits.in-flight-records", limits.in_flight_records, 16);
     findings.expect_at_least("limits.udp-queue", limits.udp_queue, usize::from(config.interface.mtu));
     findings.expect_at_least("limits.neighbors", limits.neighbors, config.neighbors.len().max(1));
     findings.expect_at_least("limits.neighbor-queue", limits.neighbor_queue, 1);

@@ -78,6 +78,8 @@ pub struct Limits {
     pub accept_queue: usize,
     /// Ranges of bytes that one connection keeps while it waits for those before them.
     pub out_of_order_ranges: usize,
+    /// Records that one connection keeps of what it has in flight. Beyond them it knows less exactly what was lost.
+    pub in_flight_records: usize,
     /// Neighbours whose Ethernet addresses are remembered.
     pub neighbors: usize,
     /// Packets that wait for one neighbour's Ethernet address.
@@ -109,6 +111,7 @@ impl Default for Limits {
             syn_cache: 16_384,
             accept_queue: 4_096,
             out_of_order_ranges: 64,
+            in_flight_records: 1_024,
             neighbors: 1_024,
             neighbor_queue: 16,
             fragmented_packets: 1_024,

@@ -133,8 +133,16 @@ counters! {
     tcp_challenge_acks,
     /// Acknowledgements that repeat an earlier one.
     tcp_duplicate_acks,
-    /// Segments sent once more after duplicate acknowledgements.
+    /// Segments sent once more, as the device took them.
+    tcp_retransmissions,
+    /// Those of them that acknowledgements had shown to be lost.
     tcp_fast_retransmissions,
+    /// Segments sent to learn whether the last ones were lost (RFC 8985).
+    tcp_tail_loss_probes,
+    /// Reductions of the window that turned out to be needless, and were undone.
+    tcp_spurious_recoveries,
+    /// Segments that peers told to have received twice (RFC 2883).
+    tcp_duplicates_told,
     /// Retransmission timers that went off.
     tcp_retransmission_timeouts,
     /// Probes of closed windows.

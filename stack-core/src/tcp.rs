@@ -14,7 +14,10 @@
 //! | `send`, `receive`, `reassembly` | the two sequence spaces |
 //! | `path_mtu` | how large segments may be on a path that carries less than the link |
 //! | `output` | what a connection sends next |
-//! | `rtt`, `recovery`, `congestion`, `timers` | when to resend, what was lost, how much may be in flight |
+//! | `flight` | what is in flight, and all that is needed only while something is |
+//! | `scoreboard`, `recovery`, `rack`, `tail_loss_probe`, `spurious` | what has arrived and what was lost |
+//! | `congestion`, `prr`, `rate_sample` | how much may be in flight |
+//! | `rtt`, `timers` | when to do something without being told |
 
 use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
@@ -24,21 +27,28 @@ pub(crate) use seq::SeqNumber;
 #[allow(dead_code, reason = "what recovery by SACK, pacing and other algorithms will ask and tell")]
 pub(crate) mod congestion;
 pub(crate) mod connection;
+pub(crate) mod flight;
 pub(crate) mod handshake;
 pub(crate) mod isn;
 pub(crate) mod listener;
 pub(crate) mod output;
 pub(crate) mod path_mtu;
+pub(crate) mod prr;
+pub(crate) mod rack;
+pub(crate) mod rate_sample;
 pub(crate) mod reassembly;
 pub(crate) mod receive;
 pub(crate) mod recovery;
 pub(crate) mod reset;
 pub(crate) mod rtt;
+pub(crate) mod scoreboard;
 pub(crate) mod send;
 pub(crate) mod seq;
+pub(crate) mod spurious;
 pub(crate) mod syn_cache;
 pub(crate) mod syn_cookie;
 pub(crate) mod synchronized;
+pub(crate) mod tail_loss_probe;
 pub(crate) mod time_wait;
 pub(crate) mod timers;
 pub(crate) mod timestamps;

@@ -66,6 +66,7 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             syn_cache: limits.syn_cache,
             accept_queue: limits.accept_queue,
             out_of_order_ranges: limits.out_of_order_ranges,
+            in_flight_records: limits.in_flight_records,
             neighbors: limits.neighbors,
             neighbor_queue: limits.neighbor_queue,
             fragmented_packets: limits.fragmented_packets,

@@ -331,8 +331,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         let connection = self.user_connection(socket)?;
         connection.options.congestion_control = algorithm;
-        if let State::Synchronized(state) = &mut connection.state {
-            state.congestion.change(algorithm);
+        if let State::Synchronized(state) = &mut connection.state
+            && let Some(flight) = &mut state.flight
+        {
+            flight.change_congestion_control(algorithm);
         }
         Ok(())
     }

@@ -215,7 +215,6 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let mut state = exchange.into_synchronized(&context!(self, id), segment, rtt, buffers);
         state.watch(options.keepalive(), self.now);
         state.be_patient(self.tcp.user_timeout);
-        state.congestion.change(options.congestion_control);
         let state = State::Synchronized(state);
         let connection = Connection { tuple: *tuple, options, error: None, detached: false, state };
         let Some(id) = self.sockets.add_connection(connection) else { return false };

@@ -161,12 +161,9 @@ pub(crate) enum Congestion {
 const MAX_WINDOW: u32 = 1 << 30;
 
 impl Congestion {
-    /// The state of a connection that may send `initial_window` bytes, and whose path is unknown.
-    pub(crate) fn new(algorithm: CongestionAlgorithm, initial_window: u32) -> Self {
-        Self::with(algorithm, initial_window, MAX_WINDOW)
-    }
-
-    fn with(algorithm: CongestionAlgorithm, cwnd: u32, ssthresh: u32) -> Self {
+    /// The state of a connection that may send `cwnd` bytes, and grows its window by slow start up to `ssthresh`.
+    pub(crate) fn new(algorithm: CongestionAlgorithm, cwnd: u32, ssthresh: u32) -> Self {
+        let ssthresh = ssthresh.min(MAX_WINDOW);
         match algorithm {
             CongestionAlgorithm::NewReno => Self::NewReno(NewReno::new(cwnd, ssthresh)),
             CongestionAlgorithm::Cubic => Self::Cubic(Box::new(Cubic::new(cwnd, ssthresh))),
@@ -178,7 +175,7 @@ impl Congestion {
     /// Goes on with another algorithm, from the window and threshold of the one before.
     pub(crate) fn change(&mut self, algorithm: CongestionAlgorithm) {
         if self.algorithm() != algorithm {
-            *self = Self::with(algorithm, self.window(), self.ssthresh());
+            *self = Self::new(algorithm, self.window(), self.ssthresh());
         }
     }
 

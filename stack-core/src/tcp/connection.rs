@@ -75,7 +75,6 @@ impl Options {
 }
 
 /// The state of a connection, with what only that state has.
-#[expect(clippy::large_enum_variant, reason = "nearly all connections are synchronised")]
 pub(crate) enum State<B: Buffers> {
     SynSent(Box<SynSent<B>>),
     SynReceived(Box<SynReceived<B>>),
@@ -185,8 +184,10 @@ impl<B: Buffers> Connection<B> {
 
     /// What is on its way is lost, and sent once more.
     pub(crate) fn resend(&mut self) {
-        if let State::Synchronized(state) = &mut self.state {
-            state.snd.rewind();
+        if let State::Synchronized(state) = &mut self.state
+            && let Some(flight) = &mut state.flight
+        {
+            flight.lose_all();
         }
     }
 
@@ -243,7 +244,6 @@ impl<B: Buffers> Connection<B> {
         synchronized.detached = self.detached;
         synchronized.watch(self.options.keepalive(), cx.now);
         synchronized.be_patient(self.options.user_timeout().and_then(UserTimeout::limit));
-        synchronized.congestion.change(self.options.congestion_control);
         let rest = if segment.flags.contains(TcpFlags::SYN) {
             Decision::OUTPUT
         } else {

@@ -1,9 +1,7 @@
 //! Opening a connection: SYN-SENT and SYN-RECEIVED (RFC 9293 §3.5), and what the options of both ends'
 //! SYNs agree on.
 
-use super::congestion::{Congestion, initial_window};
 use super::receive::ReceiveSpace;
-use super::recovery::Recovery;
 use super::rtt::RttEstimator;
 use super::send::SendSpace;
 use super::seq::{SeqNumber, WindowScale};
@@ -370,11 +368,8 @@ fn agree<B: Buffers>(
         rcv: ReceiveSpace::new(irs, u32::from(ours.window), our_scale, ours.sack && peers.sack),
         timestamps,
         rtt,
-        recovery: Recovery::new(iss),
-        congestion: Congestion::new(
-            cx.config.congestion_control,
-            initial_window(cx.config.initial_window, u32::from(mss)),
-        ),
+        flight: None,
+        ssthresh: u32::MAX,
         timers: Timers::new(),
         unanswered: 0,
         patience: 0,

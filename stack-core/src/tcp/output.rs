@@ -1,8 +1,11 @@
 //! What a connection sends next: a [`Plan`] for one segment, or for one that the device cuts into several.
 
+use alloc::boxed::Box;
+
 use super::Context;
-use super::congestion::{CongestionControl, Idle, initial_window};
-use super::connection::{Connection, State};
+use super::congestion::initial_window;
+use super::connection::{Connection, Options, State};
+use super::flight::{Flight, Start};
 use super::handshake::{Exchange, SynReceived, SynSent};
 use super::receive::AckDue;
 use super::send::Fin;
@@ -33,8 +36,10 @@ pub(crate) struct Plan {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Data, a FIN, or both.
-    Stream,
+    /// Data, a FIN, or both, for the first time.
+    New,
+    /// The same once more.
+    Again,
     /// One byte beyond a closed window, which the peer need not take.
     WindowProbe,
     /// Takes no sequence space.
@@ -54,7 +59,7 @@ impl<B: Buffers> Connection<B> {
     #[inline]
     pub(crate) fn plan(&mut self, cx: &mut Context<'_, B>, max_payload: u32) -> Option<Plan> {
         let mut plan = match &mut self.state {
-            State::Synchronized(state) => state.plan(cx, max_payload, self.options.no_delay),
+            State::Synchronized(state) => state.plan(cx, max_payload, &self.options),
             State::SynSent(state) => state.plan(cx),
             State::SynReceived(state) => state.plan(cx),
             State::TimeWait(state) => state.plan(cx),
@@ -151,12 +156,12 @@ impl<B: Buffers> Synchronized<B> {
         let after_stream = u32::from(self.snd.fin == Fin::Queued);
         self.rcv.ack_due() == AckDue::Now
             || self.snd.flight() < buffers.queued(&self.send) as u32 + after_stream
-            || self.recovery.must_resend()
+            || self.flight.as_ref().is_some_and(|flight| flight.has_output())
             || self.probe
     }
 
     #[inline]
-    fn plan(&mut self, cx: &mut Context<'_, B>, max_payload: u32, no_delay: bool) -> Option<Plan> {
+    fn plan(&mut self, cx: &mut Context<'_, B>, max_payload: u32, user: &Options) -> Option<Plan> {
         let queued = cx.buffers.queued(&self.send) as u32;
         let mut options = TcpOptions {
             timestamps: self.timestamps.map(|timestamps| timestamps.stamp(cx.now)),
@@ -164,7 +169,7 @@ impl<B: Buffers> Synchronized<B> {
         };
         options.sack = self.rcv.sack_blocks(options.most_sack_blocks());
         let mss = self.segment_size(&mut options, queued);
-        let chunk = self.next_chunk(cx, queued, mss, max_payload, no_delay);
+        let chunk = self.next_chunk(cx, queued, mss, max_payload, user);
         let window = self.window_to_announce(cx.buffers);
         let Some(chunk) = chunk else {
             if self.probe {
@@ -219,34 +224,36 @@ impl<B: Buffers> Synchronized<B> {
         queued: u32,
         mss: u16,
         max_payload: u32,
-        no_delay: bool,
+        user: &Options,
     ) -> Option<Chunk> {
-        let snd = &self.snd;
         let mss = u32::from(mss);
-        if self.recovery.must_resend() {
-            return self.resend_oldest(queued, mss);
+        let largest = max_payload.max(mss);
+        if self.flight.as_ref().is_some_and(|flight| flight.has_output())
+            && let Some(chunk) = self.next_repair(queued, mss, largest)
+        {
+            return Some(chunk);
         }
-        let sent = snd.flight().min(queued);
-        let unsent = queued - sent;
+        let snd = &self.snd;
+        let unsent = queued.saturating_sub(snd.flight());
         // The FIN's own place is counted in `flight` once it was sent.
         let fin_due = snd.fin == Fin::Queued && snd.flight() <= queued;
         if unsent == 0 {
-            return fin_due.then_some(Chunk { seq: snd.nxt, len: 0, fin: true, kind: Kind::Stream });
+            if fin_due {
+                self.open_flight(cx, mss, user);
+            }
+            return fin_due.then_some(Chunk { seq: self.snd.nxt, len: 0, fin: true, kind: Kind::New });
         }
-        if snd.max == snd.una {
-            self.congestion.on_idle(&Idle {
-                now: cx.now,
-                silence: cx.now - snd.last_sent,
-                rto: self.rtt.rto(cx.config),
-                initial_window: initial_window(cx.config.initial_window, mss),
-            });
-        }
-        let congestion = self.congestion.window().saturating_add(self.recovery.beyond_window(mss));
-        let usable = congestion.min(snd.wnd).saturating_sub(snd.flight());
-        let len = self.worth_sending(usable.min(unsent).min(max_payload.max(mss)), unsent, mss, no_delay);
+        let room = self.open_flight(cx, mss, user).room();
+        let usable = room.min(self.snd.wnd.saturating_sub(self.snd.flight()));
+        let len = self.worth_sending(usable.min(unsent).min(largest), unsent, mss, user.no_delay);
         if len > 0 {
             let fin = fin_due && len == unsent;
-            return Some(Chunk { seq: self.snd.nxt, len, fin, kind: Kind::Stream });
+            return Some(Chunk { seq: self.snd.nxt, len, fin, kind: Kind::New });
+        }
+        if room == usable
+            && let Some(flight) = &mut self.flight
+        {
+            flight.limited_by_window();
         }
         if self.snd.flight() > 0 {
             return None;
@@ -261,13 +268,58 @@ impl<B: Buffers> Synchronized<B> {
         None
     }
 
-    /// The oldest segment in flight, and the FIN where it was sent right behind.
-    fn resend_oldest(&self, queued: u32, mss: u32) -> Option<Chunk> {
-        let snd = &self.snd;
-        let in_flight = snd.max.since(snd.una);
-        let len = queued.min(mss).min(in_flight);
-        let fin = snd.fin == Fin::Queued && len == queued && in_flight > queued;
-        (len > 0 || fin).then_some(Chunk { seq: snd.una, len, fin, kind: Kind::Stream })
+    /// What is in flight, made now where nothing is.
+    #[inline]
+    fn open_flight(&mut self, cx: &Context<'_, B>, mss: u32, user: &Options) -> &mut Flight {
+        let flight = self.flight.get_or_insert_with(|| {
+            let start = Start {
+                una: self.snd.una,
+                algorithm: user.congestion_control,
+                ssthresh: self.ssthresh,
+                sack: self.rcv.uses_sack(),
+                mss,
+                srtt: self.rtt.smoothed(),
+            };
+            Box::new(Flight::new(&start, cx.config, cx.now))
+        });
+        if flight.is_empty() {
+            let initial = initial_window(cx.config.initial_window, mss);
+            flight.resume(cx.now - self.snd.last_sent, self.rtt.rto(cx.config), initial, cx.now);
+        }
+        flight
+    }
+
+    /// What repairs a loss, or shows whether there was one: what was lost, or a tail loss probe.
+    fn next_repair(&mut self, queued: u32, mss: u32, largest: u32) -> Option<Chunk> {
+        let has_new_data = queued.min(self.snd.wnd) > self.snd.flight();
+        let flight = self.flight.as_mut()?;
+        if let Some((seq, len)) = flight.next_resend(largest, mss, has_new_data) {
+            // RFC 9293 §3.8.6 (SHLD-16): what lies beyond a window that has shrunk waits; but the oldest segment asks
+            // for a new one.
+            let edge = self.snd.una + self.snd.wnd;
+            let len = if edge.after(seq) { len.min(edge.since(seq)) } else { len.min(mss) };
+            if edge.after(seq) || seq == self.snd.una {
+                return Some(self.stretch(seq, len, queued, Kind::Again));
+            }
+        }
+        flight.limited_by_window();
+        if !flight.must_probe() {
+            return None;
+        }
+        // RFC 8985 §7.3: new data if there is any and the peer has room, else the last segment.
+        let usable = (queued.min(self.snd.wnd)).saturating_sub(self.snd.flight());
+        if usable > 0 {
+            return Some(self.stretch(self.snd.nxt, usable.min(mss), queued, Kind::New));
+        }
+        let len = self.snd.flight().min(mss);
+        Some(self.stretch(self.snd.nxt - len, len, queued, Kind::Again))
+    }
+
+    /// The segment for a stretch of the sequence space. A FIN that was sent goes with the last byte before it.
+    fn stretch(&self, seq: SeqNumber, places: u32, queued: u32, kind: Kind) -> Chunk {
+        let before_fin = queued.saturating_sub(seq.since(self.snd.una));
+        let fin = places >= before_fin && self.snd.flight() > queued;
+        Chunk { seq, len: places.min(before_fin), fin, kind }
     }
 
     /// How many of `sendable` bytes are worth a segment, with `unsent` bytes to go (RFC 9293 §3.8.6.2.1
@@ -294,7 +346,6 @@ impl<B: Buffers> Synchronized<B> {
         let told = !plan.options.sack.is_empty();
         self.rcv.announced(plan.window, told.then(|| plan.options.most_sack_blocks()));
         self.timers.clear(Timer::DelayedAck);
-        let fin = u32::from(plan.flags.contains(TcpFlags::FIN));
         match plan.kind {
             Kind::Bare => self.probe = false,
             Kind::WindowProbe => {
@@ -302,18 +353,28 @@ impl<B: Buffers> Synchronized<B> {
                 self.snd.probed(plan.seq + plan.len, cx.now);
                 self.timers.set(Timer::Persist, cx.now + self.rtt.rto(cx.config));
             }
-            Kind::Stream => {
-                self.rcv.answered();
-                let resent = self.recovery.must_resend();
-                cx.counters.tcp_fast_retransmissions += u64::from(resent);
-                self.recovery.resent();
-                self.push = false;
-                self.snd.sent(plan.seq, plan.len + fin, cx.now);
-                if resent || !self.timers.is_set(Timer::Retransmit) {
-                    // RFC 6298 §5.1.
-                    self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
-                }
-            }
+            Kind::New | Kind::Again => self.sent_stream(cx, plan),
         }
+    }
+
+    #[inline]
+    fn sent_stream(&mut self, cx: &mut Context<'_, B>, plan: &Plan) {
+        let places = plan.len + u32::from(plan.flags.contains(TcpFlags::FIN));
+        let (rto, limit) = (self.rtt.rto(cx.config), cx.limits.in_flight_records);
+        let Some(flight) = &mut self.flight else { return };
+        cx.counters.tcp_tail_loss_probes += u64::from(flight.must_probe());
+        self.rcv.answered();
+        if plan.kind == Kind::New {
+            self.push = false;
+            self.snd.sent(places, cx.now);
+            let last = self.snd.flight() >= cx.buffers.queued(&self.send) as u32;
+            flight.sent(places, last, cx.now, rto, limit);
+        } else {
+            cx.counters.tcp_retransmissions += 1;
+            cx.counters.tcp_fast_retransmissions += u64::from(flight.is_in_fast_recovery());
+            flight.sent_again(plan.seq, places, cx.now, rto, limit);
+            self.snd.last_sent = cx.now;
+        }
+        self.arm(cx);
     }
 }

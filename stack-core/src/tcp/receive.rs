@@ -194,6 +194,11 @@ impl ReceiveSpace {
         }
     }
 
+    /// Whether both ends acknowledge selectively.
+    pub(crate) fn uses_sack(&self) -> bool {
+        self.sack
+    }
+
     /// What the peer is told of segments that arrived out of order or twice, with room for so many blocks.
     #[inline]
     pub(crate) fn sack_blocks(&self, room: usize) -> SackBlocks {

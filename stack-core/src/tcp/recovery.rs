@@ -1,178 +1,568 @@
-//! Loss detection and recovery: fast retransmit and NewReno's fast recovery (RFC 5681 §3.2, RFC 6582).
+//! What acknowledgements and timeouts tell of what is in flight: what has arrived, what was lost, and how the window
+//! answers. By SACK and RACK (RFC 6675, RFC 8985), or by counting duplicates where the peer has no SACK (RFC 6582).
 
-use super::congestion::{Acked, Congestion, CongestionControl, Snapshot};
+use super::congestion::{Acked, CongestionControl, DeliveryRate, LostSegment};
+use super::flight::Flight;
+use super::prr::{Progress, Prr};
+use super::rate_sample::{Departure, RateSampler};
+use super::rtt::RttEstimator;
+use super::scoreboard::Sent;
 use super::seq::SeqNumber;
+use super::spurious::{Doubt, Frto, Hint};
+use super::timestamps::Timestamps;
+use crate::config::TcpConfig;
+use crate::counters::Counters;
+use crate::time::{Duration, Instant};
+use crate::wire::tcp_options::{SackBlock, SackBlocks};
 
-/// Duplicate acknowledgements that stand for a lost segment (RFC 5681 §3.2).
+/// Duplicate acknowledgements that stand for a lost segment (RFC 5681 §3.2, RFC 6675 §2).
 const DUPLICATE_THRESHOLD: u32 = 3;
 
-/// What a connection knows of segments that were lost.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Recovery {
-    /// The end of what was in flight when the last recovery began, RFC 6582's "recover".
-    recover: SeqNumber,
-    /// A whole word, so that reading it never waits for a write to the flags beside it.
-    duplicates: u32,
-    phase: Phase,
-    /// What may be in flight beyond the congestion window during fast recovery: as much as has left the network
-    /// by the count of duplicates (RFC 5681 §3.2 (3) and (4)).
-    inflation: u32,
-    /// The oldest segment in flight shall be sent once more.
-    resend: bool,
-}
-
+/// How the connection fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(crate) enum Phase {
     /// Nothing is known to be lost.
     Open,
-    /// After [`DUPLICATE_THRESHOLD`] duplicates, until `recover` is acknowledged.
+    /// Something was lost, until `recover` is acknowledged.
     Fast,
     /// After a timeout, until `recover` is acknowledged.
     Timeout,
 }
 
-impl Recovery {
-    pub(crate) fn new(iss: SeqNumber) -> Self {
-        Self { recover: iss, duplicates: 0, phase: Phase::Open, inflation: 0, resend: false }
-    }
+/// An acceptable acknowledgement.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ack<'a> {
+    pub(crate) now: Instant,
+    /// Everything before it has arrived.
+    pub(crate) number: SeqNumber,
+    pub(crate) blocks: &'a SackBlocks,
+    /// RFC 5681 §2: it says nothing but what was said before.
+    pub(crate) duplicate: bool,
+    /// Our timestamp that it echoes, where both ends use them.
+    pub(crate) echo: Option<(&'a Timestamps, u32)>,
+    /// There is new data that the peer has room for.
+    pub(crate) has_new_data: bool,
+    pub(crate) mss: u32,
+}
 
-    /// Whether the oldest segment in flight shall be sent once more.
-    #[inline]
-    pub(crate) fn must_resend(&self) -> bool {
-        self.resend
-    }
+/// What of an acknowledgement is news.
+#[derive(Debug)]
+struct News {
+    now: Instant,
+    /// Bytes that have arrived for all that was known before.
+    bytes: u32,
+    /// Of them, what is acknowledged selectively only.
+    sacked: bool,
+    /// When the first and the last of what was sent only once had left.
+    first: Option<Instant>,
+    last: Option<Instant>,
+    /// What left last of all that has arrived.
+    newest: Option<(Instant, Departure)>,
+    /// Something has arrived that was sent before `recover`, and only once.
+    original: bool,
+    /// Something has arrived that was sent again.
+    resent: bool,
+    /// The end of what has arrived.
+    end: Option<SeqNumber>,
+}
 
-    pub(crate) fn resent(&mut self) {
-        self.resend = false;
-    }
-
-    /// How much more than the congestion window may be in flight. The first two duplicates each let a new segment
-    /// go (RFC 3042).
-    #[inline]
-    pub(crate) fn beyond_window(&self, mss: u32) -> u32 {
-        match self.phase {
-            Phase::Open => self.duplicates.min(2) * mss,
-            Phase::Fast => self.inflation,
-            Phase::Timeout => 0,
+impl News {
+    const fn new(now: Instant) -> Self {
+        Self {
+            now,
+            bytes: 0,
+            sacked: false,
+            first: None,
+            last: None,
+            newest: None,
+            original: false,
+            resent: false,
+            end: None,
         }
     }
 
-    /// A duplicate acknowledgement came, with `una` to `max` in flight.
-    pub(crate) fn on_duplicate(
-        &mut self,
-        una: SeqNumber,
-        max: SeqNumber,
-        congestion: &mut Congestion,
-        at: &Snapshot,
-    ) {
-        match self.phase {
-            Phase::Timeout => {}
-            Phase::Fast => self.inflation = self.inflation.saturating_add(at.mss),
-            Phase::Open => {
-                self.duplicates = self.duplicates.saturating_add(1);
-                // RFC 6582 §3.2 (2): duplicates of what an earlier recovery had resent start no new one.
-                if self.duplicates == DUPLICATE_THRESHOLD && una.after(self.recover) {
-                    self.recover = max;
-                    self.phase = Phase::Fast;
-                    self.inflation = DUPLICATE_THRESHOLD * at.mss;
-                    self.resend = true;
-                    congestion.on_loss(at);
-                }
-            }
-        }
-    }
-
-    /// New bytes were acknowledged, up to `una`.
     #[inline]
-    pub(crate) fn on_ack(&mut self, ack: &Acked, una: SeqNumber, congestion: &mut Congestion) {
-        self.duplicates = 0;
-        let complete = !una.before(self.recover);
-        let in_recovery = self.phase == Phase::Fast;
-        congestion.on_ack(&Acked { in_recovery, ..*ack });
-        if complete {
-            if in_recovery {
-                self.resend = false;
-                congestion.on_recovered(&Snapshot { now: ack.now, in_flight: ack.in_flight, mss: ack.mss });
-            }
-            self.phase = Phase::Open;
-        } else if in_recovery {
-            // RFC 6582 §3.2 (3): a partial acknowledgement says that the next segment was lost as well. The window
-            // deflates by what was acknowledged, but for one segment.
-            self.resend = true;
-            self.inflation = self.inflation.saturating_sub(ack.bytes.saturating_sub(ack.mss));
+    fn note(&mut self, len: u32, sent: &Sent, recover: SeqNumber) {
+        self.bytes += len;
+        if sent.resent {
+            self.resent = true;
+        } else {
+            self.first = self.first.or(Some(sent.at));
+            self.last = self.last.max(Some(sent.at));
+            self.original |= !sent.end.after(recover);
         }
-    }
-
-    /// The retransmission timer went off, with everything up to `max` in flight. Returns whether this is the
-    /// first time for this segment.
-    pub(crate) fn on_timeout(&mut self, max: SeqNumber) -> bool {
-        let first = self.phase != Phase::Timeout;
-        *self = Self { phase: Phase::Timeout, ..Self::new(max) };
-        first
+        if self.newest.is_none_or(|(at, _)| sent.at >= at) {
+            self.newest = Some((sent.at, sent.departure));
+        }
+        self.end = Some(self.end.map_or(sent.end, |end| end.max(sent.end)));
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::CongestionAlgorithm;
-    use crate::time::Instant;
+/// What was known before an acknowledgement.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    una: SeqNumber,
+    in_flight: u32,
+    phase: Phase,
+}
 
-    const MSS: u32 = 1_000;
-
-    fn sender() -> (Recovery, Congestion) {
-        (Recovery::new(SeqNumber(0)), Congestion::new(CongestionAlgorithm::NewReno, 10 * MSS))
+impl Flight {
+    /// Takes an acknowledgement. Returns whether it told anything of what is in flight.
+    pub(crate) fn on_ack(
+        &mut self,
+        ack: &Ack<'_>,
+        rtt: &mut RttEstimator,
+        config: &TcpConfig,
+        limit: usize,
+        counters: &mut Counters,
+    ) -> bool {
+        let before = Before { una: self.board.una(), in_flight: self.in_flight(), phase: self.phase };
+        let mut news = News::new(ack.now);
+        let told_twice =
+            if ack.blocks.is_empty() { None } else { self.take_blocks(ack, limit, &mut news, counters) };
+        self.take_number(ack, &mut news);
+        let una = self.board.una();
+        let advanced = una.after(before.una);
+        if !self.sack {
+            self.count_duplicates(ack, before.una, &mut news);
+        }
+        let counts = ack.duplicate && (!self.sack || self.probe.is_outstanding());
+        if !advanced && news.bytes == 0 && told_twice.is_none() && !counts {
+            return false;
+        }
+        if advanced {
+            self.limited_until = self.limited_until.max(una);
+        }
+        let latest = self.measure(&news, ack, advanced, rtt, config);
+        if advanced {
+            self.timeout = ack.now + rtt.rto(config);
+        }
+        let bare = !advanced && ack.blocks.is_empty() && ack.duplicate;
+        if self.probe.on_ack(ack.number, told_twice, bare) {
+            self.answer_to_repaired_loss(before.in_flight, ack);
+        }
+        self.advance_phase(ack, advanced, &news, rtt, counters);
+        let lost = self.detect(ack.now, ack.mss, advanced, news.resent, rtt, limit);
+        if self.phase == Phase::Open && self.board.lost() > 0 {
+            self.enter_recovery(before.in_flight, ack.mss, ack.now);
+        }
+        self.tell_congestion_control(ack, &before, &news, latest, lost, rtt);
+        advanced || news.bytes > 0
     }
 
-    /// Duplicates of the acknowledgement `una` arrive, with all up to 10,001 in flight.
-    fn duplicates(count: u32, una: u32, recovery: &mut Recovery, congestion: &mut Congestion) {
-        let at = Snapshot { now: Instant::ZERO, in_flight: 10_001 - una, mss: MSS };
-        for _ in 0..count {
-            recovery.on_duplicate(SeqNumber(una), SeqNumber(10_001), congestion, &at);
+    /// RFC 2018 and RFC 2883. Returns the end of what the peer tells to have received twice, if anything.
+    fn take_blocks(
+        &mut self,
+        ack: &Ack<'_>,
+        limit: usize,
+        news: &mut News,
+        counters: &mut Counters,
+    ) -> Option<SeqNumber> {
+        if !self.sack {
+            return None;
+        }
+        let blocks = ack.blocks.as_slice();
+        let mut told_twice = None;
+        let mut rest = blocks;
+        if let [first, others @ ..] = blocks
+            && is_duplicate(first, others.first(), ack.number)
+        {
+            rest = others;
+            let (left, right) = (SeqNumber(first.left), SeqNumber(first.right));
+            if right.after(left) && !right.after(self.board.end()) {
+                counters.tcp_duplicates_told += 1;
+                told_twice = Some(right);
+                self.on_duplicate(left, right);
+            }
+        }
+        let Self { board, rack, recover, .. } = self;
+        let recover = *recover;
+        for block in rest {
+            let (left, right) = (SeqNumber(block.left).max(board.una()), SeqNumber(block.right));
+            // What was never sent, or ends before it begins, is not believed.
+            if !right.after(left) || right.after(board.end()) {
+                continue;
+            }
+            board.sack(left, right, limit, |len, sent| {
+                news.sacked = true;
+                news.note(len, sent, recover);
+                // The timestamp that is echoed belongs to what has arrived in order.
+                rack.on_arrival(sent, false, news.now);
+            });
+        }
+        told_twice
+    }
+
+    /// Everything before the acknowledgement number has arrived.
+    #[inline]
+    fn take_number(&mut self, ack: &Ack<'_>, news: &mut News) {
+        let Self { board, rack, recover, .. } = self;
+        if ack.number.after(board.una()) {
+            let recover = *recover;
+            board.acknowledge(ack.number, |len, sent| {
+                news.note(len, sent, recover);
+                rack.on_arrival(sent, is_answered_earlier(ack, sent), news.now);
+            });
+        }
+        if let Some(end) = news.end {
+            rack.advance(end);
         }
     }
 
-    fn acked(bytes: u32, in_flight: u32) -> Acked {
-        Acked { in_flight, ..Acked::of(bytes, MSS) }
+    /// The peer has received something twice: the window for reordering was too small, and the last reduction of the
+    /// congestion window perhaps needless. Not where there are more duplicates than were sent: then the path makes
+    /// them (RFC 3708 §3).
+    fn on_duplicate(&mut self, left: SeqNumber, right: SeqNumber) {
+        let len = u64::from(right.since(left));
+        if self.unexplained < len {
+            return;
+        }
+        self.unexplained -= len;
+        if self.probe.is_repeated(right) {
+            // Repeated by a timer and not because something came late.
+            return;
+        }
+        self.doubt.on_duplicate(left, right);
+        self.rack.on_duplicate(self.board.una(), self.board.end());
     }
 
-    #[test]
-    fn third_duplicate_resends_once_and_halves_the_window() {
-        let (mut recovery, mut reno) = sender();
-        duplicates(2, 1, &mut recovery, &mut reno);
-        assert!(!recovery.must_resend());
-        assert_eq!(recovery.beyond_window(MSS), 2 * MSS);
-        duplicates(1, 1, &mut recovery, &mut reno);
-        assert!(recovery.must_resend());
-        assert_eq!((reno.window(), recovery.beyond_window(MSS)), (5 * MSS, 3 * MSS));
-        recovery.resent();
-        duplicates(1, 1, &mut recovery, &mut reno);
-        assert!(!recovery.must_resend());
-        assert_eq!((reno.window(), recovery.beyond_window(MSS)), (5 * MSS, 4 * MSS));
+    /// Without SACK, a duplicate says that some segment has arrived, but not which one (RFC 5681 §3.2). It counts as
+    /// delivered then, and no more when it is acknowledged.
+    fn count_duplicates(&mut self, ack: &Ack<'_>, una: SeqNumber, news: &mut News) {
+        if self.board.una().after(una) {
+            self.duplicate_acks = 0;
+            let covered = news.bytes;
+            news.bytes = covered.saturating_sub(self.duplicates).max(covered.min(ack.mss));
+            self.duplicates = self.duplicates.saturating_sub(covered.saturating_sub(ack.mss));
+        } else if ack.duplicate && self.phase != Phase::Timeout {
+            // The oldest segment has not arrived.
+            let room = self.in_flight().saturating_sub(ack.mss);
+            news.bytes = ack.mss.min(room);
+            self.duplicates += news.bytes;
+            self.duplicate_acks = self.duplicate_acks.saturating_add(1);
+        }
     }
 
-    #[test]
-    fn sender_halves_the_window_once_for_many_losses_of_one_flight() {
-        let (mut recovery, mut reno) = sender();
-        duplicates(3, 1, &mut recovery, &mut reno);
-        recovery.resent();
-        recovery.on_ack(&acked(2 * MSS, 8 * MSS), SeqNumber(2_001), &mut reno);
-        assert!(recovery.must_resend(), "a partial acknowledgement resends the next hole");
-        assert_eq!((reno.window(), recovery.beyond_window(MSS)), (5 * MSS, 2 * MSS));
-        recovery.resent();
-        recovery.on_ack(&acked(8 * MSS, 8 * MSS), SeqNumber(10_001), &mut reno);
-        assert!(!recovery.must_resend());
-        assert_eq!((reno.window(), recovery.beyond_window(MSS)), (5 * MSS, 0));
+    /// RFC 6298 §3: takes the round trip of what was sent only once (Karn's algorithm), or the one that the timestamp
+    /// tells (RFC 7323 §4.1). Returns the one of what left last.
+    #[inline]
+    fn measure(
+        &mut self,
+        news: &News,
+        ack: &Ack<'_>,
+        advanced: bool,
+        rtt: &mut RttEstimator,
+        config: &TcpConfig,
+    ) -> Option<Duration> {
+        let latest = news.last.map(|at| ack.now - at);
+        if let Some(latest) = latest {
+            self.rack.measure(latest, ack.now);
+        }
+        let measured = match (news.first, ack.echo) {
+            (Some(at), _) => Some(ack.now - at),
+            (None, Some((timestamps, echo))) if advanced => Some(timestamps.since(echo, ack.now)),
+            _ => None,
+        };
+        if let Some(measured) = measured {
+            rtt.measure(measured, config);
+        }
+        latest
     }
 
-    #[test]
-    fn duplicates_of_an_earlier_flight_start_no_second_recovery() {
-        let (mut recovery, mut reno) = sender();
-        recovery.on_timeout(SeqNumber(10_001));
-        recovery.on_ack(&acked(MSS, 0), SeqNumber(1_001), &mut reno);
-        let before = reno.window();
-        duplicates(5, 1_001, &mut recovery, &mut reno);
-        assert_eq!(reno.window(), before);
-        assert!(!recovery.must_resend());
+    /// Ends a recovery that is complete, or that turns out to have been needless.
+    #[inline]
+    fn advance_phase(
+        &mut self,
+        ack: &Ack<'_>,
+        advanced: bool,
+        news: &News,
+        rtt: &mut RttEstimator,
+        counters: &mut Counters,
+    ) {
+        let complete = !self.board.una().before(self.recover);
+        if self.phase == Phase::Open {
+            if self.doubt.is_cleared_by_duplicates() {
+                self.undo(rtt, counters);
+            }
+            return;
+        }
+        let mut spurious =
+            self.doubt.is_cleared_by_duplicates() || (advanced && self.doubt.is_cleared_by_echo(ack.echo));
+        if self.phase == Phase::Timeout && !complete {
+            spurious |= self.frto.on_ack(&Hint {
+                advanced,
+                original: news.original,
+                ahead: news.sacked || ack.duplicate,
+                has_new_data: ack.has_new_data,
+                nxt: self.board.end(),
+            });
+        }
+        if spurious {
+            self.undo(rtt, counters);
+        } else if complete {
+            self.finish(ack);
+        }
     }
+
+    /// All that was in flight when the recovery began is acknowledged.
+    fn finish(&mut self, ack: &Ack<'_>) {
+        if self.phase == Phase::Fast {
+            let at = Self::snapshot(self.in_flight(), ack.mss, ack.now);
+            self.congestion.on_recovered(&at);
+        }
+        self.rack.on_recovered();
+        self.settle();
+    }
+
+    /// The last reduction answered to nothing.
+    fn undo(&mut self, rtt: &mut RttEstimator, counters: &mut Counters) {
+        counters.tcp_spurious_recoveries += 1;
+        self.board.unmark_lost();
+        self.congestion.undo();
+        rtt.end_back_off();
+        self.doubt.end();
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        self.phase = Phase::Open;
+        self.frto = Frto::Off;
+        self.must_resend = false;
+        (self.duplicates, self.duplicate_acks) = (0, 0);
+    }
+
+    /// Looks for what was lost, and returns how much more that is.
+    #[inline]
+    fn detect(
+        &mut self,
+        now: Instant,
+        mss: u32,
+        advanced: bool,
+        resent_arrived: bool,
+        rtt: &RttEstimator,
+        limit: usize,
+    ) -> u32 {
+        if !self.sack {
+            return self.detect_by_duplicates(mss, advanced, limit);
+        }
+        // What is acknowledged in order was sent before all that is not, unless something was sent again.
+        let in_order = self.board.sacked() == 0
+            && self.board.lost() == 0
+            && !resent_arrived
+            && !self.resent_until.after(self.board.una());
+        if in_order && self.look_again.is_none() {
+            return 0;
+        }
+        self.detect_by_time(now, mss, rtt)
+    }
+
+    /// RFC 8985 §6.2 step 5.
+    fn detect_by_time(&mut self, now: Instant, mss: u32, rtt: &RttEstimator) -> u32 {
+        // RFC 6675 §4, IsLost: more than (DupThresh - 1) * SMSS bytes have arrived ahead.
+        let certain = self.phase != Phase::Open || self.board.sacked() > (DUPLICATE_THRESHOLD - 1) * mss;
+        let window = self.rack.window(certain, rtt.smoothed().unwrap_or_default());
+        let Self { rack, board, rate, congestion, .. } = self;
+        let detected =
+            rack.detect(board, window, now, |len, sent| note_loss(len, sent, mss, rate, congestion));
+        self.look_again = detected.again;
+        detected.lost
+    }
+
+    /// RFC 6582: the third duplicate tells of a loss, and each partial acknowledgement of a further one. Duplicates of
+    /// what an earlier recovery has sent again start no new one (§3.2 step 2).
+    fn detect_by_duplicates(&mut self, mss: u32, advanced: bool, limit: usize) -> u32 {
+        let lost = match self.phase {
+            Phase::Open => self.duplicate_acks >= DUPLICATE_THRESHOLD && self.board.una().after(self.recover),
+            // §3.2 step 3: the next hole is filled at once.
+            Phase::Fast => {
+                self.must_resend |= advanced;
+                advanced
+            }
+            Phase::Timeout => false,
+        };
+        let lost = if lost { self.board.mark_front_lost(mss, limit) } else { 0 };
+        self.rate.lost = self.rate.lost.wrapping_add(lost);
+        lost
+    }
+
+    /// Something was lost, with `flight` bytes in flight before: the window comes down once for all of it.
+    fn enter_recovery(&mut self, flight: u32, mss: u32, now: Instant) {
+        self.phase = Phase::Fast;
+        self.recover = self.board.end();
+        self.prr = Prr::new(flight);
+        self.doubt = Doubt::begin(self.board.una());
+        self.probe.cancel();
+        self.congestion.on_loss(&Self::snapshot(flight, mss, now));
+    }
+
+    /// RFC 8985 §7.4.1: a tail loss probe has made up for a loss, and nothing else would have the window come down.
+    fn answer_to_repaired_loss(&mut self, flight: u32, ack: &Ack<'_>) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let at = Self::snapshot(flight, ack.mss, ack.now);
+        self.congestion.on_loss(&at);
+        self.congestion.on_recovered(&at);
+    }
+
+    #[inline]
+    fn tell_congestion_control(
+        &mut self,
+        ack: &Ack<'_>,
+        before: &Before,
+        news: &News,
+        latest: Option<Duration>,
+        lost: u32,
+        rtt: &RttEstimator,
+    ) {
+        let (rate, round_start) = self.sample_rate(news);
+        let in_flight = self.in_flight();
+        let in_recovery = self.phase == Phase::Fast;
+        let advanced = self.board.una().after(before.una);
+        self.congestion.on_ack(&Acked {
+            now: ack.now,
+            bytes: news.bytes,
+            delivered: self.rate.delivered,
+            newly_lost: lost,
+            ce: 0,
+            prior_in_flight: before.in_flight,
+            in_flight,
+            rtt: latest,
+            srtt: rtt.smoothed(),
+            min_rtt: self.rack.min_rtt(),
+            rate,
+            // What merely arrives ahead leaves the window as it is.
+            limited: advanced && before.una.before(self.limited_until),
+            // What was sent before the window came down does not widen it again.
+            in_recovery: in_recovery || before.phase == Phase::Fast,
+            round_start,
+            mss: ack.mss,
+        });
+        if in_recovery && self.congestion.uses_prr() {
+            self.prr.on_ack(&Progress {
+                delivered: news.bytes,
+                pipe: in_flight,
+                ssthresh: self.congestion.ssthresh(),
+                safe: advanced && lost == 0,
+                mss: ack.mss,
+            });
+        }
+    }
+
+    #[inline]
+    fn sample_rate(&mut self, news: &News) -> (Option<DeliveryRate>, bool) {
+        let Some((sent_at, departure)) = &news.newest else {
+            self.rate.delivered += u64::from(news.bytes);
+            return (None, false);
+        };
+        let min_rtt = self.rack.min_rtt().unwrap_or_default();
+        self.rate.arrive(news.bytes, departure, *sent_at, news.now, min_rtt)
+    }
+
+    /// Time has passed in which what is missing might have arrived (RFC 8985 §6.2 step 5).
+    pub(crate) fn on_reorder_timer(&mut self, rtt: &RttEstimator, mss: u32, now: Instant) {
+        let flight = self.in_flight();
+        self.look_again = None;
+        if self.detect_by_time(now, mss, rtt) == 0 {
+            return;
+        }
+        if self.phase == Phase::Open {
+            self.enter_recovery(flight, mss, now);
+        }
+        if self.phase == Phase::Fast {
+            let (pipe, ssthresh) = (self.in_flight(), self.congestion.ssthresh());
+            self.prr.on_ack(&Progress { delivered: 0, pipe, ssthresh, safe: false, mss });
+        }
+    }
+
+    /// The end of what is in flight shall be probed.
+    pub(crate) fn on_probe_timer(&mut self) {
+        self.probe.on_timer();
+    }
+
+    /// The retransmission timer went off, and will do so again at `next`; `first` where it had not since something was
+    /// acknowledged.
+    pub(crate) fn on_timeout(
+        &mut self,
+        rtt: &RttEstimator,
+        first: bool,
+        mss: u32,
+        now: Instant,
+        next: Instant,
+    ) {
+        self.timeout = next;
+        let flight = self.in_flight();
+        if self.board.is_reneged() {
+            // RFC 2018 §8: the peer has thrown away what it had; so it may have done with everything.
+            self.board.forget_sacks();
+        }
+        // RFC 5682 §3.1 step 1: not if a recovery was under way.
+        self.frto = if self.phase == Phase::Open && self.sack { Frto::Repeated } else { Frto::Off };
+        if self.phase != Phase::Timeout {
+            self.doubt = Doubt::begin(self.board.una());
+        }
+        self.phase = Phase::Timeout;
+        self.recover = self.board.end();
+        (self.duplicates, self.duplicate_acks) = (0, 0);
+        self.probe.cancel();
+        self.look_again = None;
+        self.must_resend = true;
+        self.mark_lost_on_timeout(rtt, mss, now);
+        self.congestion.on_timeout(&Self::snapshot(flight, mss, now), first);
+    }
+
+    /// The path dropped everything, though not for congestion: it is sent again, and the window stays as it is
+    /// (RFC 1191 §6.4).
+    pub(crate) fn lose_all(&mut self) {
+        self.board.mark_lost(|_| true, |_, _| {});
+        self.phase = Phase::Timeout;
+        self.recover = self.board.end();
+        self.frto = Frto::Off;
+        self.doubt.end();
+        self.probe.cancel();
+    }
+
+    /// RFC 8985 §6.3: the oldest segment is lost, and what had time enough to arrive. Without SACK, everything is
+    /// (RFC 5681 §3.1).
+    fn mark_lost_on_timeout(&mut self, rtt: &RttEstimator, mss: u32, now: Instant) {
+        let window = self.rack.window(true, rtt.smoothed().unwrap_or_default());
+        let Self { rack, board, rate, congestion, sack, .. } = self;
+        let mut oldest = true;
+        board.mark_lost(
+            |sent| core::mem::take(&mut oldest) || !*sack || rack.is_lost_on_timeout(sent, window, now),
+            |len, sent| note_loss(len, sent, mss, rate, congestion),
+        );
+    }
+}
+
+fn note_loss(
+    len: u32,
+    sent: &Sent,
+    mss: u32,
+    rate: &mut RateSampler,
+    congestion: &mut impl CongestionControl,
+) {
+    rate.lost = rate.lost.wrapping_add(len);
+    congestion.on_segment_lost(&LostSegment {
+        len,
+        tx_in_flight: sent.departure.in_flight,
+        lost: sent.departure.lost_since(rate.lost),
+        app_limited: sent.departure.app_limited,
+        mss,
+    });
+}
+
+/// RFC 2883 §5: whether the first block tells of a duplicate. It lies before the acknowledgement number then, or in the
+/// second block.
+fn is_duplicate(first: &SackBlock, second: Option<&SackBlock>, number: SeqNumber) -> bool {
+    let (left, right) = (SeqNumber(first.left), SeqNumber(first.right));
+    left.before(number)
+        || second.is_some_and(|second| {
+            !left.before(SeqNumber(second.left)) && !right.after(SeqNumber(second.right))
+        })
+}
+
+/// Whether an acknowledgement echoes a timestamp from before a record's last transmission.
+fn is_answered_earlier(ack: &Ack<'_>, sent: &Sent) -> bool {
+    sent.resent && ack.echo.is_some_and(|(timestamps, echo)| timestamps.is_from_before(echo, sent.at))
 }

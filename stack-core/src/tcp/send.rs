@@ -2,7 +2,7 @@
 
 use super::Segment;
 use super::seq::{SeqNumber, WindowScale};
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 use crate::wire::tcp::TcpFlags;
 
 /// The send sequence space of a synchronised connection.
@@ -12,9 +12,9 @@ use crate::wire::tcp::TcpFlags;
 pub(crate) struct SendSpace {
     /// SND.UNA: the oldest byte that is not acknowledged.
     pub(crate) una: SeqNumber,
-    /// SND.NXT: the next byte to send. A timeout sets it back to `una`.
+    /// SND.NXT: the next byte to send.
     pub(crate) nxt: SeqNumber,
-    /// The end of everything that was ever sent.
+    /// The end of everything that was ever sent: `nxt`, or what a window probe went beyond it.
     pub(crate) max: SeqNumber,
     /// SND.WND: what the peer takes from `una` on, in bytes.
     pub(crate) wnd: u32,
@@ -27,8 +27,6 @@ pub(crate) struct SendSpace {
     /// Payload bytes of a full segment, options already deducted.
     pub(crate) mss: u16,
     pub(crate) fin: Fin,
-    /// The one segment whose round trip is being timed: its end, and when it was sent.
-    timed: Option<(SeqNumber, Instant)>,
     /// When something was last sent that takes sequence space.
     pub(crate) last_sent: Instant,
 }
@@ -42,17 +40,6 @@ pub(crate) enum Fin {
     Queued,
     /// The peer has acknowledged our FIN.
     Acknowledged,
-}
-
-/// What an acknowledgement covers for the first time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Acknowledged {
-    /// Bytes of the send buffer.
-    pub(crate) bytes: u32,
-    /// The FIN.
-    pub(crate) fin: bool,
-    /// A round trip, where one was timed.
-    pub(crate) rtt: Option<Duration>,
 }
 
 impl SendSpace {
@@ -78,17 +65,11 @@ impl SendSpace {
             scale,
             mss,
             fin: Fin::Open,
-            timed: None,
             last_sent: now,
         }
     }
 
-    /// Whether a segment in flight is being timed.
-    pub(crate) fn is_timing(&self) -> bool {
-        self.timed.is_some()
-    }
-
-    /// Places of the sequence space in flight, of those that SND.NXT counts as sent.
+    /// Places of the sequence space that were sent and not acknowledged.
     #[inline]
     pub(crate) fn flight(&self) -> u32 {
         self.nxt.since(self.una)
@@ -119,22 +100,18 @@ impl SendSpace {
             && self.scale.bytes(segment.window) == self.wnd
     }
 
-    /// Takes an acknowledgement of more than `una`, with `queued` bytes in the send buffer.
+    /// Takes an acknowledgement of more than `una`, with `queued` bytes in the send buffer. Returns how many of those
+    /// it covers.
     #[inline]
-    pub(crate) fn acknowledge(&mut self, ack: SeqNumber, queued: u32, now: Instant) -> Acknowledged {
+    pub(crate) fn acknowledge(&mut self, ack: SeqNumber, queued: u32) -> u32 {
         let covered = ack.since(self.una);
         let bytes = covered.min(queued);
-        let fin = covered > bytes && self.fin == Fin::Queued;
-        if fin {
+        if covered > bytes && self.fin == Fin::Queued {
             self.fin = Fin::Acknowledged;
         }
         self.una = ack;
         self.nxt = self.nxt.max(ack);
-        let timed = self.timed.filter(|(end, _)| !ack.before(*end));
-        if timed.is_some() {
-            self.timed = None;
-        }
-        Acknowledged { bytes, fin, rtt: timed.map(|(_, sent)| now - sent) }
+        bytes
     }
 
     /// RFC 9293 §3.10.7.4: takes the window of a segment that is not older than the one that brought the
@@ -152,20 +129,11 @@ impl SendSpace {
         core::mem::replace(&mut self.wnd, wnd) != wnd
     }
 
-    /// Notes that `len` places from `seq` on were sent.
+    /// Notes that the next `len` places were sent.
     #[inline]
-    pub(crate) fn sent(&mut self, seq: SeqNumber, len: u32, now: Instant) {
-        let end = seq + len;
-        // Karn: only what was never sent before is timed, and nothing while something older is resent.
-        if seq == self.max && self.timed.is_none() {
-            self.timed = Some((end, now));
-        } else if seq.before(self.max) {
-            self.timed = None;
-        }
-        if seq == self.nxt {
-            self.nxt = end;
-        }
-        self.max = self.max.max(end);
+    pub(crate) fn sent(&mut self, len: u32, now: Instant) {
+        self.nxt += len;
+        self.max = self.max.max(self.nxt);
         self.last_sent = now;
     }
 
@@ -173,11 +141,5 @@ impl SendSpace {
     pub(crate) fn probed(&mut self, end: SeqNumber, now: Instant) {
         self.max = self.max.max(end);
         self.last_sent = now;
-    }
-
-    /// Everything in flight counts as lost.
-    pub(crate) fn rewind(&mut self) {
-        self.nxt = self.una;
-        self.timed = None;
     }
 }

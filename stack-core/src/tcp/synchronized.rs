@@ -1,8 +1,10 @@
 //! The synchronised states, ESTABLISHED to LAST-ACK: what an arriving segment means (RFC 9293 §3.10.7.4).
 
-use super::congestion::{Acked, Congestion, CongestionControl, Snapshot};
+use alloc::boxed::Box;
+
+use super::flight::Flight;
 use super::receive::{AckDue, ReceiveSpace};
-use super::recovery::Recovery;
+use super::recovery::Ack;
 use super::rtt::RttEstimator;
 use super::send::{Fin, SendSpace};
 use super::time_wait::TimeWait;
@@ -24,8 +26,10 @@ pub(crate) struct Synchronized<B: Buffers> {
     pub(crate) rcv: ReceiveSpace,
     pub(crate) timestamps: Option<Timestamps>,
     pub(crate) rtt: RttEstimator,
-    pub(crate) recovery: Recovery,
-    pub(crate) congestion: Congestion,
+    /// What is in flight. There is none where nothing was for a while.
+    pub(crate) flight: Option<Box<Flight>>,
+    /// The slow start threshold that the last flight left (RFC 5681 §3.1).
+    pub(crate) ssthresh: u32,
     pub(crate) timers: Timers,
     /// Retransmissions, window probes or keep-alives since the peer last answered.
     pub(crate) unanswered: u8,
@@ -66,7 +70,7 @@ impl<B: Buffers> Synchronized<B> {
         }
         self.last_heard = cx.now;
         // What is in flight has to be acknowledged; where nothing is, any sign of life will do.
-        if !self.timers.is_set(Timer::Retransmit) || segment.ack.after(self.snd.una) {
+        if self.snd.flight() == 0 || segment.ack.after(self.snd.una) {
             self.unanswered = 0;
         }
         if let (Some(timestamps), Some(stamps)) = (&mut self.timestamps, segment.options.timestamps) {
@@ -181,72 +185,59 @@ impl<B: Buffers> Synchronized<B> {
     /// RFC 9293 §3.10.7.4, fifth: what the segment acknowledges, and the window that it offers.
     #[inline]
     fn take_ack(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Readiness {
-        let mss = u32::from(self.snd.mss);
         let mut ready = Readiness::empty();
-        if segment.ack.after(self.snd.una) {
-            let prior_in_flight = self.snd.flight();
-            let limited = prior_in_flight + mss >= self.congestion.window();
+        let advanced = segment.ack.after(self.snd.una);
+        let duplicate = !advanced && self.snd.is_duplicate(segment);
+        cx.counters.tcp_duplicate_acks += u64::from(duplicate);
+        if advanced {
             let queued = cx.buffers.queued(&self.send) as u32;
-            let acknowledged = self.snd.acknowledge(segment.ack, queued, cx.now);
-            if acknowledged.bytes > 0 {
-                cx.buffers.release(&mut self.send, acknowledged.bytes as usize);
+            let bytes = self.snd.acknowledge(segment.ack, queued);
+            if bytes > 0 {
+                cx.buffers.release(&mut self.send, bytes as usize);
                 ready = Readiness::WRITABLE;
             }
-            // RFC 6298 §5: without a measurement, a timeout that was backed off stays so (Karn).
-            let rtt = acknowledged.rtt.or_else(|| self.echoed_rtt(segment, cx.now));
-            if let Some(rtt) = rtt {
-                self.rtt.measure(rtt, cx.config);
-            }
-            let flight = self.snd.max.since(self.snd.una);
-            let ack = Acked {
-                now: cx.now,
-                bytes: acknowledged.bytes,
-                delivered: 0,
-                newly_lost: 0,
-                ce: 0,
-                prior_in_flight,
-                in_flight: flight,
-                rtt,
-                srtt: self.rtt.smoothed(),
-                min_rtt: None,
-                rate: None,
-                limited,
-                in_recovery: false,
-                round_start: false,
-                mss,
-            };
-            self.recovery.on_ack(&ack, self.snd.una, &mut self.congestion);
-            // RFC 6298 §5.2, §5.3.
-            self.timers.clear(Timer::Retransmit);
-            if flight > 0 {
-                self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
-            }
-        } else if self.snd.is_duplicate(segment) {
-            let (una, max) = (self.snd.una, self.snd.max);
-            let at = Snapshot { now: cx.now, in_flight: max.since(una), mss };
-            self.recovery.on_duplicate(una, max, &mut self.congestion, &at);
-            cx.counters.tcp_duplicate_acks += 1;
         }
-        if !segment.ack.before(self.snd.una)
-            && self.snd.update_window(segment)
-            && self.snd.wnd > 0
-            && self.timers.is_set(Timer::Persist)
-        {
+        let opened = !segment.ack.before(self.snd.una) && self.snd.update_window(segment) && self.snd.wnd > 0;
+        if opened && self.timers.is_set(Timer::Persist) {
             // The pauses between probes say nothing about the path.
             self.timers.clear(Timer::Persist);
             self.rtt.end_back_off();
         }
+        if advanced || duplicate || !segment.options.sack.is_empty() {
+            self.tell_flight(cx, segment, duplicate);
+        }
         ready
     }
 
-    /// RFC 7323 §4.1: the round trip that an acknowledgement of new data tells by its timestamp, even if the
-    /// segment was repeated. It is coarser than what we time ourselves.
-    fn echoed_rtt(&self, segment: &Segment<'_>, now: Instant) -> Option<Duration> {
-        if self.snd.is_timing() {
-            return None;
+    /// Tells what is in flight of an acknowledgement.
+    #[inline]
+    fn tell_flight(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>, duplicate: bool) {
+        let Some(flight) = &mut self.flight else { return };
+        let (queued, sent) = (cx.buffers.queued(&self.send) as u32, self.snd.flight());
+        let ack = Ack {
+            now: cx.now,
+            number: segment.ack,
+            blocks: &segment.options.sack,
+            duplicate,
+            echo: self.timestamps.as_ref().zip(segment.options.timestamps.map(|stamps| stamps.echo)),
+            has_new_data: queued.min(self.snd.wnd) > sent,
+            mss: u32::from(self.snd.mss),
+        };
+        let limit = cx.limits.in_flight_records;
+        if flight.on_ack(&ack, &mut self.rtt, cx.config, limit, cx.counters) {
+            self.arm(cx);
         }
-        let echo = segment.options.timestamps?.echo;
-        self.timestamps.as_ref().map(|timestamps| timestamps.since(echo, now))
+    }
+
+    /// Sets the timer that what is in flight needs next.
+    #[inline]
+    pub(crate) fn arm(&mut self, cx: &Context<'_, B>) {
+        if let Some(flight) = &self.flight
+            && !self.timers.is_set(Timer::Persist)
+        {
+            let (timer, at) = flight.next_timer(&self.rtt, cx.config, u32::from(self.snd.mss), cx.now);
+            self.timers.set(timer, at);
+        }
     }
 
     /// The state that follows when our FIN was acknowledged, or when the peer's FIN `arrived`
@@ -342,6 +333,7 @@ impl<B: Buffers> Synchronized<B> {
         while let Some(timer) = self.timers.expire(cx.now) {
             let led_to = match timer {
                 Timer::Retransmit => self.on_retransmit(cx),
+                Timer::Reorder | Timer::TailProbe => self.on_loss_timer(cx, timer),
                 Timer::Persist => self.on_persist(cx),
                 Timer::DelayedAck => self.acknowledge(),
                 Timer::Idle => self.on_idle(cx, keepalive),
@@ -373,17 +365,38 @@ impl<B: Buffers> Synchronized<B> {
 
     /// RFC 6298 §5.4 to §5.6.
     fn on_retransmit(&mut self, cx: &mut Context<'_, B>) -> Decision {
-        let Some(left) = self.time_left(cx) else {
+        let left = self.time_left(cx);
+        let Some(flight) = &mut self.flight else { return Decision::IGNORE };
+        if flight.is_empty() {
+            // Nothing was in flight for a whole timeout.
+            self.ssthresh = flight.ssthresh();
+            self.flight = None;
+            return Decision::IGNORE;
+        }
+        let Some(left) = left else {
             return Decision::closed(Some(SocketError::TimedOut));
         };
-        self.unanswered += 1;
         cx.counters.tcp_retransmission_timeouts += 1;
-        let in_flight = self.snd.max.since(self.snd.una);
-        let first = self.recovery.on_timeout(self.snd.max);
-        self.congestion.on_timeout(&Snapshot { now: cx.now, in_flight, mss: u32::from(self.snd.mss) }, first);
+        let first = self.unanswered == 0;
+        self.unanswered += 1;
         self.rtt.back_off();
-        self.snd.rewind();
-        self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config).min(left));
+        let next = cx.now + self.rtt.rto(cx.config).min(left);
+        flight.on_timeout(&self.rtt, first, u32::from(self.snd.mss), cx.now, next);
+        self.timers.set(Timer::Retransmit, next);
+        Decision::OUTPUT
+    }
+
+    /// RFC 8985 §6.2 step 5 and §7.3: time has passed, or nothing has come back for too long.
+    fn on_loss_timer(&mut self, cx: &mut Context<'_, B>, timer: Timer) -> Decision {
+        let Some(flight) = &mut self.flight else { return Decision::IGNORE };
+        if timer == Timer::Reorder {
+            flight.on_reorder_timer(&self.rtt, u32::from(self.snd.mss), cx.now);
+            self.arm(cx);
+        } else {
+            flight.on_probe_timer();
+            // Should the probe not leave, the timeout comes.
+            self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
+        }
         Decision::OUTPUT
     }
 

@@ -2,11 +2,16 @@
 
 use crate::time::Instant;
 
-/// What a connection may wait for. The kinds that exclude each other take each other's place.
+/// What a connection may wait for. Of those that belong to the send sequence space only one is set at a time: each takes
+/// the place of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
-    /// Data, a SYN or a FIN in flight was not acknowledged (RFC 6298).
+    /// Data or a FIN in flight was not acknowledged (RFC 6298); or nothing was in flight for as long as that takes.
     Retransmit,
+    /// What seems to be missing had time enough to arrive late (RFC 8985 §6.2).
+    Reorder,
+    /// The end of what is in flight was not acknowledged (RFC 8985 §7.2).
+    TailProbe,
     /// The peer's window is closed, or too small to be worth a segment (RFC 9293 §3.8.6.1).
     Persist,
     /// An acknowledgement waited long enough for company (RFC 9293 §3.8.6.3).
@@ -18,8 +23,9 @@ pub(crate) enum Timer {
 /// The deadlines of one connection's timers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timers {
-    retransmit: Instant,
-    persist: Instant,
+    /// The deadline of `sending`, which is one of the four kinds that take each other's place.
+    send: Instant,
+    sending: Timer,
     delayed_ack: Instant,
     idle: Instant,
 }
@@ -29,46 +35,43 @@ const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 impl Timers {
     pub(crate) const fn new() -> Self {
-        Self { retransmit: NEVER, persist: NEVER, delayed_ack: NEVER, idle: NEVER }
+        Self { send: NEVER, sending: Timer::Retransmit, delayed_ack: NEVER, idle: NEVER }
     }
 
-    /// Sets `timer` to go off at `at`, in place of what it was set to, or of the kind that it excludes.
+    /// Sets `timer` to go off at `at`, in place of what it was set to, or of the kinds that it excludes.
     #[inline]
     pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
         match timer {
-            Timer::Retransmit => (self.retransmit, self.persist) = (at, NEVER),
-            Timer::Persist => (self.retransmit, self.persist) = (NEVER, at),
             Timer::DelayedAck => self.delayed_ack = at,
             Timer::Idle => self.idle = at,
+            Timer::Retransmit | Timer::Reorder | Timer::TailProbe | Timer::Persist => {
+                (self.send, self.sending) = (at, timer);
+            }
         }
     }
 
     #[inline]
     pub(crate) fn clear(&mut self, timer: Timer) {
-        *self.deadline(timer) = NEVER;
+        if self.is_set(timer) {
+            self.set(timer, NEVER);
+        }
     }
 
     #[inline]
-    pub(crate) fn is_set(&mut self, timer: Timer) -> bool {
-        *self.deadline(timer) != NEVER
-    }
-
-    #[inline]
-    fn deadline(&mut self, timer: Timer) -> &mut Instant {
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
         match timer {
-            Timer::Retransmit => &mut self.retransmit,
-            Timer::Persist => &mut self.persist,
-            Timer::DelayedAck => &mut self.delayed_ack,
-            Timer::Idle => &mut self.idle,
+            Timer::DelayedAck => self.delayed_ack != NEVER,
+            Timer::Idle => self.idle != NEVER,
+            Timer::Retransmit | Timer::Reorder | Timer::TailProbe | Timer::Persist => {
+                self.sending == timer && self.send != NEVER
+            }
         }
     }
 
     /// Takes one timer that is due at `now` and clears it.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Timer> {
-        let due = if self.retransmit <= now {
-            Timer::Retransmit
-        } else if self.persist <= now {
-            Timer::Persist
+        let due = if self.send <= now {
+            self.sending
         } else if self.delayed_ack <= now {
             Timer::DelayedAck
         } else if self.idle <= now {
@@ -83,7 +86,7 @@ impl Timers {
     /// The earliest deadline, if any timer is set.
     #[inline]
     pub(crate) fn next(&self) -> Option<Instant> {
-        let next = self.retransmit.min(self.persist).min(self.delayed_ack).min(self.idle);
+        let next = self.send.min(self.delayed_ack).min(self.idle);
         (next != NEVER).then_some(next)
     }
 }
@@ -106,12 +109,16 @@ mod tests {
     }
 
     #[test]
-    fn probing_a_window_takes_the_place_of_retransmission() {
+    fn timers_of_the_send_sequence_space_take_each_others_place() {
         let mut timers = Timers::new();
         timers.set(Timer::Retransmit, Instant::from_millis(10));
         timers.set(Timer::Persist, Instant::from_millis(20));
         assert!(!timers.is_set(Timer::Retransmit));
         timers.clear(Timer::Retransmit);
         assert_eq!(timers.expire(Instant::from_millis(20)), Some(Timer::Persist));
+        timers.set(Timer::TailProbe, Instant::from_millis(30));
+        timers.set(Timer::Reorder, Instant::from_millis(25));
+        assert_eq!(timers.expire(Instant::from_millis(40)), Some(Timer::Reorder));
+        assert_eq!(timers.expire(Instant::from_millis(40)), None);
     }
 }

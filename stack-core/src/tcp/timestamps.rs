@@ -52,6 +52,11 @@ impl Timestamps {
     pub(crate) fn recent(&self) -> u32 {
         self.recent
     }
+
+    /// Whether we sent the timestamp that the peer echoes before `at`, as far as the clock's ticks tell.
+    pub(crate) fn is_from_before(&self, echo: u32, at: Instant) -> bool {
+        is_before(echo, value(self.offset, at))
+    }
 }
 
 /// TSval at `now` of a connection whose timestamps start at `offset`.

@@ -476,6 +476,7 @@ fn window_that_shrinks_is_survived() {
     script.run_for(MS(2_000));
     assert!(script.skip() > 0);
     script.inject(ack(at(1)).win(10_000));
+    script.run_for(MS(2_000));
     assert!(script.skip() > 0);
     script.inject(ack(at(5)));
     script.expect(data(at(5), 700));

@@ -8,6 +8,7 @@ mod flow_control;
 mod goodput;
 mod handshake;
 mod listening;
+mod loss_recovery;
 mod retransmission;
 mod selective_acks;
 mod syn_cookies;

@@ -171,7 +171,7 @@ impl Wire {
                 super_frames: count("tcp_super_segments_sent"),
                 bytes: count("tx_bytes"),
             },
-            retransmissions: count("tcp_fast_retransmissions") + count("tcp_retransmission_timeouts"),
+            retransmissions: count("tcp_retransmissions"),
             drops: counters.iter().filter(|(name, value)| *value > 0 && is_drop(name)).collect(),
         }
     }

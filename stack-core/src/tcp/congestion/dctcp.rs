@@ -151,7 +151,7 @@ mod tests {
         };
         let mut path = Bottleneck::new(link, 1);
         for _ in 0..2 {
-            path.add(Congestion::new(CongestionAlgorithm::Dctcp, 10 * MSS));
+            path.add(Congestion::new(CongestionAlgorithm::Dctcp, 10 * MSS, u32::MAX));
         }
         path.run(Duration::from_secs(2));
         let shares = path.run(Duration::from_secs(2));

@@ -71,9 +71,9 @@ impl CongestionControl for NewReno {
         self.cwnd = self.ssthresh;
     }
 
-    fn on_recovered(&mut self, at: &Snapshot) {
-        // RFC 6582 §3.2 (3), option 1: no burst out of recovery.
-        self.cwnd = self.ssthresh.min(at.in_flight.max(at.mss) + at.mss);
+    fn on_recovered(&mut self, _: &Snapshot) {
+        // RFC 6937 §3: what is in flight is near this already.
+        self.cwnd = self.ssthresh;
     }
 
     fn on_timeout(&mut self, at: &Snapshot, first: bool) {

@@ -11,7 +11,7 @@ const LINK: Link = Link::new(20_000_000, 40, 500_000);
 const BYTES_PER_SECOND: u64 = 2_500_000;
 
 fn bbr() -> Congestion {
-    Congestion::new(CongestionAlgorithm::Bbr, 10 * MSS)
+    Congestion::new(CongestionAlgorithm::Bbr, 10 * MSS, u32::MAX)
 }
 
 fn of(path: &Bottleneck, flow: usize) -> &Bbr {

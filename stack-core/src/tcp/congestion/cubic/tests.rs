@@ -159,7 +159,7 @@ fn time_in_which_the_window_is_not_used_does_not_count() {
 #[test]
 fn slow_start_ends_with_the_queue_it_has_made_and_without_a_loss() {
     let mut path = Bottleneck::new(Link::new(50_000_000, 100, 20_000_000), 1);
-    let flow = path.add(Congestion::new(CongestionAlgorithm::Cubic, 10 * MSS));
+    let flow = path.add(Congestion::new(CongestionAlgorithm::Cubic, 10 * MSS, u32::MAX));
     // The bandwidth-delay product is 625 segments, and the queue takes 20,000. The round trip tells of the queue after two
     // rounds at most, and five conservative rounds follow: 625 * 2^2 * 1.25^5 = 7,600 segments.
     let mut worst_queue = 0;
@@ -181,7 +181,7 @@ fn average_window_follows_the_response_function() {
         let theory = 1.054 * f64::powf(rtt as f64 / 1e3, 0.75) * f64::powf(every as f64, 0.75);
         let link = Link { lose_every: every, ..Link::new(10_000_000_000, rtt, 1 << 30) };
         let mut path = Bottleneck::new(link, 1);
-        let flow = path.add(Congestion::new(CongestionAlgorithm::Cubic, 10 * MSS));
+        let flow = path.add(Congestion::new(CongestionAlgorithm::Cubic, 10 * MSS, u32::MAX));
         path.run(Duration::from_secs(100));
         let goodput = path.run(Duration::from_secs(400))[flow].goodput;
         let window = goodput * rtt as f64 / 1e3 / 8.0 / f64::from(MSS);
@@ -194,9 +194,9 @@ fn average_window_follows_the_response_function() {
 #[test]
 fn two_flows_share_a_bottleneck_evenly() {
     let mut path = Bottleneck::new(Link::new(50_000_000, 40, 250_000), 1);
-    path.add(Congestion::new(CongestionAlgorithm::Cubic, 10 * MSS));
+    path.add(Congestion::new(CongestionAlgorithm::Cubic, 10 * MSS, u32::MAX));
     path.run(Duration::from_secs(10));
-    path.add(Congestion::new(CongestionAlgorithm::Cubic, 10 * MSS));
+    path.add(Congestion::new(CongestionAlgorithm::Cubic, 10 * MSS, u32::MAX));
     path.run(Duration::from_secs(60));
     let shares = path.run(Duration::from_secs(100));
     let part = shares[1].goodput / (shares[0].goodput + shares[1].goodput);
