@@ -14,6 +14,8 @@ pub struct Limits {
     pub syn_queue: usize,
     /// The same, of all listeners together. Each takes about 130 bytes.
     pub syn_cache: usize,
+    /// Connections of one listener that were opened by data on a SYN, and whose handshake is not complete.
+    pub fast_open_queue: usize,
     /// The greatest backlog that a listener may have, whatever it asks for.
     pub accept_queue: usize,
     /// Ranges of bytes that one connection keeps while it waits for those before them.
@@ -54,6 +56,7 @@ impl Default for Limits {
             sockets: 65_536,
             syn_queue: 1_024,
             syn_cache: 16_384,
+            fast_open_queue: 256,
             accept_queue: 4_096,
             out_of_order_ranges: 64,
             in_flight_records: 1_024,

@@ -41,6 +41,10 @@ pub struct Tcp {
     pub syn_ack_retries: u8,
     /// When SYNs are answered without remembering them (RFC 4987 §3.6).
     pub syn_cookies: SynCookies,
+    /// Listeners take data that comes with a SYN (RFC 7413).
+    pub fast_open: bool,
+    /// Take it without a cookie as well: only where nobody can forge addresses.
+    pub fast_open_without_cookie: bool,
     /// How often a segment is repeated, or a zero window probed, before the connection fails.
     pub retries: u8,
     /// How long data may stay unacknowledged before the connection fails; with zero, `retries` decide.
@@ -82,6 +86,8 @@ impl Default for Tcp {
             syn_retries: 7,
             syn_ack_retries: 5,
             syn_cookies: SynCookies::default(),
+            fast_open: false,
+            fast_open_without_cookie: false,
             retries: 15,
             user_timeout: Duration::ZERO,
             user_timeout_option: false,

@@ -74,6 +74,8 @@ pub struct Limits {
     pub syn_queue: usize,
     /// The same, of all listeners together. Each takes about 130 bytes.
     pub syn_cache: usize,
+    /// Connections of one listener that were opened by data on a SYN, and whose handshake is not complete.
+    pub fast_open_queue: usize,
     /// The greatest backlog that a listener may have, whatever it asks for.
     pub accept_queue: usize,
     /// Ranges of bytes that one connection keeps while it waits for those before them.
@@ -109,6 +111,7 @@ impl Default for Limits {
             sockets: 65_536,
             syn_queue: 1_024,
             syn_cache: 16_384,
+            fast_open_queue: 256,
             accept_queue: 4_096,
             out_of_order_ranges: 64,
             in_flight_records: 1_024,
@@ -158,6 +161,14 @@ pub struct TcpConfig {
     pub syn_ack_retries: u8,
     /// When SYNs are answered without remembering them.
     pub syn_cookies: SynCookies,
+    /// All listeners take data that comes with a SYN (RFC 7413), as if
+    /// [`tcp_set_fast_open`](crate::Stack::tcp_set_fast_open) was called for them.
+    pub fast_open: bool,
+    /// Take it without a cookie as well: only where nobody can forge addresses.
+    pub fast_open_without_cookie: bool,
+    /// The key of Fast Open cookies, for servers that share one address; drawn from the stack's seed, and replaced
+    /// every 12 hours, where `None`.
+    pub fast_open_key: Option<[u8; 16]>,
     /// How often a segment is repeated, or a zero window probed, before the connection fails.
     pub retries: u8,
     /// How long data may stay unacknowledged before the connection fails, whatever `retries` says, for all
@@ -198,6 +209,9 @@ impl Default for TcpConfig {
             syn_retries: 7,
             syn_ack_retries: 5,
             syn_cookies: SynCookies::default(),
+            fast_open: false,
+            fast_open_without_cookie: false,
+            fast_open_key: None,
             retries: 15,
             user_timeout: None,
             user_timeout_option: false,

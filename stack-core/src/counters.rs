@@ -111,6 +111,12 @@ counters! {
     tcp_syn_cookies_refused,
     /// SYNs, and segments that would complete a handshake, dropped: too many connections waited to be accepted.
     tcp_accept_queue_full,
+    /// Connections that were opened by data on a SYN, before their handshake was complete.
+    tcp_fast_opens,
+    /// SYNs with a Fast Open cookie that is not good, or not any more.
+    tcp_fast_open_bad_cookies,
+    /// SYNs with a good cookie that had to wait for their handshake: too many others did.
+    tcp_fast_open_queue_full,
     /// Segments dropped: outside of the window.
     tcp_out_of_window,
     /// Segments dropped: without ACK where all must have it.

@@ -15,6 +15,7 @@ use crate::neighbor::{NeighborCache, NeighborLimits};
 use crate::path_mtu::PathMtus;
 use crate::rate_limit::{RateLimit, VagueLimit};
 use crate::socket::Event;
+use crate::tcp::fast_open::CookieKeys;
 use crate::tcp::isn::Secret;
 use crate::tcp::syn_cache::SynCache;
 use crate::time::Instant;
@@ -27,6 +28,7 @@ use socket_table::Sockets;
 mod addresses;
 mod calls;
 mod datagrams;
+mod fast_open;
 mod fragmentation;
 mod fragments;
 mod icmp;
@@ -76,6 +78,8 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     fragments: Reassembly,
     /// Connections that peers have begun to open.
     handshakes: SynCache,
+    /// What Fast Open cookies are made with.
+    cookie_keys: CookieKeys,
     /// Until when a SYN cookie may come back.
     cookies_until: Instant,
     counters: Counters,
@@ -150,6 +154,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 rng.u64(..),
             ),
             handshakes: SynCache::new(limits.syn_cache, rng.u64(..)),
+            cookie_keys: CookieKeys::new(tcp.fast_open_key),
             cookies_until: Instant::ZERO,
             counters: Counters::default(),
             learnt: ArrayVec::new(),

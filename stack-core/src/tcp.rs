@@ -27,6 +27,7 @@ pub(crate) use seq::SeqNumber;
 #[allow(dead_code, reason = "what recovery by SACK, pacing and other algorithms will ask and tell")]
 pub(crate) mod congestion;
 pub(crate) mod connection;
+pub(crate) mod fast_open;
 pub(crate) mod flight;
 pub(crate) mod handshake;
 pub(crate) mod isn;
@@ -175,6 +176,8 @@ pub(crate) enum Next {
     Synchronized,
     /// Both ends tried to open at once: from SYN-SENT to SYN-RECEIVED.
     SynReceived,
+    /// The peer has acknowledged the SYN-ACK of a connection that was opened before (RFC 7413).
+    Confirmed,
     /// To TIME-WAIT.
     TimeWait,
     /// It is over, for a reason that the user is told where there is one.

@@ -26,7 +26,7 @@ pub use ipv4::{Fragment, Ipv4Packet, Ipv4Repr, Protocol};
 pub use ipv6::{Ipv6Packet, Ipv6Repr};
 pub use ndp::NdpRepr;
 pub use tcp::{TcpFlags, TcpHeader, TcpSegment};
-pub use tcp_options::{SackBlock, SackBlocks, TcpOptions, Timestamps, UserTimeout};
+pub use tcp_options::{FastOpen, SackBlock, SackBlocks, TcpOptions, Timestamps, UserTimeout};
 pub use udp::{UdpDatagram, UdpRepr};
 
 /// Why a packet was not understood. Whoever drops it counts it under this name.

@@ -21,7 +21,7 @@ const JOBS: usize = 1024;
 /// How the lane number `index` is run.
 pub(super) fn lane(config: &Config, seed: u64, index: usize, shape: &Shape) -> LaneConfig {
     LaneConfig {
-        stack: stack(config, shape, index),
+        stack: stack(config, shape, index, fast_open_key(seed)),
         seed: for_lane(seed, index),
         spin: config.lanes.spin,
         busy_poll: config.lanes.busy_poll,
@@ -45,7 +45,7 @@ pub(super) fn shape(config: &Config, lanes: usize) -> Shape {
     }
 }
 
-fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
+fn stack(config: &Config, shape: &Shape, index: usize, fast_open_key: [u8; 16]) -> StackConfig {
     let Config { interface, routes, neighbors, limits, tcp, .. } = config;
     StackConfig {
         interface: InterfaceConfig {
@@ -64,6 +64,7 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             sockets: limits.sockets,
             syn_queue: limits.syn_queue,
             syn_cache: limits.syn_cache,
+            fast_open_queue: limits.fast_open_queue,
             accept_queue: limits.accept_queue,
             out_of_order_ranges: limits.out_of_order_ranges,
             in_flight_records: limits.in_flight_records,
@@ -92,6 +93,9 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             syn_retries: tcp.syn_retries,
             syn_ack_retries: tcp.syn_ack_retries,
             syn_cookies: syn_cookies(tcp.syn_cookies),
+            fast_open: tcp.fast_open,
+            fast_open_without_cookie: tcp.fast_open_without_cookie,
+            fast_open_key: Some(fast_open_key),
             retries: tcp.retries,
             user_timeout: (!tcp.user_timeout.is_zero()).then_some(tcp.user_timeout),
             user_timeout_option: tcp.user_timeout_option,
@@ -114,6 +118,11 @@ fn stack(config: &Config, shape: &Shape, index: usize) -> StackConfig {
             },
         },
     }
+}
+
+/// The lanes share the key of Fast Open cookies, since no client knows which lane it will meet.
+fn fast_open_key(seed: u64) -> [u8; 16] {
+    (u128::from(seed) << 64 | u128::from(!seed)).to_ne_bytes()
 }
 
 const fn syn_cookies(cookies: netlane_config::SynCookies) -> SynCookies {

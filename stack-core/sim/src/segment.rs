@@ -1,6 +1,6 @@
 //! Segments by hand: what a scripted peer sends, and what it expects.
 
-use netlane_core::wire::{SackBlock, TcpFlags, TcpOptions, Timestamps, UserTimeout};
+use netlane_core::wire::{FastOpen, SackBlock, TcpFlags, TcpOptions, Timestamps, UserTimeout};
 
 use crate::seed::pattern;
 use crate::trace::segment_line;
@@ -159,6 +159,12 @@ impl Seg {
     pub fn sack(self, runs: &[(u32, u32)]) -> Self {
         let blocks = runs.iter().map(|&(left, right)| SackBlock { left, right });
         self.options(|options| options.sack = blocks.collect())
+    }
+
+    /// With a Fast Open cookie, or the wish for one.
+    #[must_use]
+    pub fn fast_open(self, fast_open: FastOpen) -> Self {
+        self.options(|options| options.fast_open = Some(fast_open))
     }
 
     /// With the sender's user timeout.

@@ -100,6 +100,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let id = self.sockets.table.insert(Socket::new(Kind::Listener(listener)));
         let id = id.ok_or(BindError::TableFull)?;
         self.sockets.demux.add_listener(local, id);
+        if self.tcp.fast_open {
+            let _ = self.tcp_set_fast_open(id, Some(self.limits.fast_open_queue));
+        }
         Ok(id)
     }
 

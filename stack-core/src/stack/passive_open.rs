@@ -3,16 +3,17 @@
 use netlane_packet_io::PacketIo;
 
 use super::Stack;
+use super::fast_open::FastOpening;
 use super::ingress::Incoming;
 use super::link::NotSent;
 use super::segments::{Stalled, context};
 use crate::buffers::Buffers;
 use crate::config::SynCookies;
-use crate::socket::{Readiness, SocketId};
+use crate::socket::{Readiness, SocketError, SocketId};
 use crate::tcp::connection::{Connection, Options, State};
 use crate::tcp::handshake::{Exchange, Offer, Verdict};
 use crate::tcp::rtt::RttEstimator;
-use crate::tcp::syn_cache::Handshake;
+use crate::tcp::syn_cache::{CookieForm, Handshake};
 use crate::tcp::{Context, Decision, FourTuple, Segment, SeqNumber, reset, syn_cookie};
 use crate::wire::{TcpFlags, TcpHeader, TcpOptions};
 
@@ -58,12 +59,16 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         if !self.has_room(listener) {
             return;
         }
+        let cookie = match self.judge_fast_open(listener, tuple, syn) {
+            FastOpening::Open { cookie } => return self.open_fast(listener, tuple, syn, cookie),
+            FastOpening::Ordinary { cookie } => cookie,
+        };
         match (self.tcp.syn_cookies, self.is_syn_queue_full(listener)) {
             (SynCookies::Always, _) | (SynCookies::WhenFull, true) => self.answer_with_cookie(tuple, syn),
             (SynCookies::Off, true) => self.counters.tcp_syn_queue_full += 1,
             (SynCookies::WhenFull | SynCookies::Off, false) => {
                 let iss = self.secret.initial_sequence_number(tuple, self.now);
-                self.begin_handshake(listener, tuple, syn, iss);
+                self.begin_handshake(listener, tuple, syn, iss, cookie);
             }
         }
     }
@@ -87,7 +92,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         // RFC 9293 §3.6.1: the new sequence numbers lie above those of the old connection.
         let iss = self.secret.initial_sequence_number(tuple, self.now);
         let iss = if iss.after(snd_nxt) { iss } else { snd_nxt + REOPENING_DISTANCE };
-        self.begin_handshake(listener, tuple, syn, iss);
+        self.begin_handshake(listener, tuple, syn, iss, None);
     }
 
     /// Whether a connection through `listener` would find a place; what hinders it is counted.
@@ -102,19 +107,27 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         !no_socket
     }
 
-    fn is_syn_queue_full(&mut self, listener: SocketId) -> bool {
+    pub(super) fn is_syn_queue_full(&mut self, listener: SocketId) -> bool {
         let queue = self.sockets.table.listener_mut(listener);
         self.handshakes.is_full() || queue.is_none_or(|queue| queue.in_handshake >= self.limits.syn_queue)
     }
 
-    fn begin_handshake(&mut self, listener: SocketId, tuple: &FourTuple, syn: &Segment<'_>, iss: SeqNumber) {
-        let handshake = Handshake::new(*tuple, listener, iss, syn.seq, Offer::of(syn));
+    fn begin_handshake(
+        &mut self,
+        listener: SocketId,
+        tuple: &FourTuple,
+        syn: &Segment<'_>,
+        iss: SeqNumber,
+        cookie: Option<CookieForm>,
+    ) {
+        let mut handshake = Handshake::new(*tuple, listener, iss, syn.seq, Offer::of(syn));
+        handshake.cookie = cookie;
         if let Some(index) = self.remember(handshake) {
             self.handshakes.owe(index);
         }
     }
 
-    fn remember(&mut self, handshake: Handshake) -> Option<u32> {
+    pub(super) fn remember(&mut self, handshake: Handshake) -> Option<u32> {
         let queue = self.sockets.table.listener_mut(handshake.listener)?;
         let index = self.handshakes.insert(handshake, self.now, &self.tcp)?;
         queue.in_handshake += 1;
@@ -132,7 +145,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             stamps.value = syn_cookie::stamp(stamps.value, &peers);
         }
         self.cookies_until = self.now + syn_cookie::LIFETIME;
-        match self.send_syn_ack(tuple, &exchange, &options) {
+        match self.send_syn_ack(tuple, SynAck::of(&exchange), &options) {
             Ok(()) => self.counters.tcp_syn_cookies_sent += 1,
             Err(_) => self.counters.tx_suppressed += 1,
         }
@@ -150,7 +163,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             self.counters.tcp_syn_cookies_refused += 1;
             return false;
         };
-        if self.establish(listener, tuple, exchange, RttEstimator::new(&self.tcp), segment) {
+        if self.establish(listener, tuple, exchange, RttEstimator::new(&self.tcp), segment).is_some() {
             self.counters.tcp_syn_cookies_accepted += 1;
         } else if !self.is_syn_queue_full(listener) {
             // The peer is a true one. If it waits for us to speak, only a repeated SYN-ACK lets it in.
@@ -163,9 +176,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// A segment of a handshake. Returns whether the handshake was still somebody's.
     fn receive_in_handshake(&mut self, index: u32, segment: &Segment<'_>) -> bool {
         let Some(&handshake) = self.handshakes.get(index) else { return false };
-        if self.sockets.table.listener_mut(handshake.listener).is_none() {
-            // The listener was closed meanwhile.
-            self.handshakes.remove(index);
+        if handshake.opened.is_some() || self.sockets.table.listener_mut(handshake.listener).is_none() {
+            // The connection has ended, or the listener was closed.
+            self.forget_handshake(index);
             return false;
         }
         let exchange = handshake.exchange(self.offer(&handshake.tuple));
@@ -179,7 +192,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Verdict::Refused => self.forget_handshake(index),
             Verdict::Acknowledged => {
                 let rtt = handshake.measure(self.now, &self.tcp);
-                if self.establish(handshake.listener, &handshake.tuple, exchange, rtt, segment) {
+                if self.establish(handshake.listener, &handshake.tuple, exchange, rtt, segment).is_some() {
                     self.forget_handshake(index);
                 }
             }
@@ -189,22 +202,22 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     /// The peer has acknowledged our SYN: the connection joins its listener's accept queue. Where there is no
     /// room for it, the segment is dropped. The peer believes that it is connected; our SYN-ACK and its data
-    /// are repeated until there is room, and nobody is reset. Returns whether there was room.
-    fn establish(
+    /// are repeated until there is room, and nobody is reset.
+    pub(super) fn establish(
         &mut self,
         listener: SocketId,
         tuple: &FourTuple,
         exchange: Exchange,
         rtt: RttEstimator,
         segment: &Segment<'_>,
-    ) -> bool {
+    ) -> Option<SocketId> {
         if !self.has_room(listener) {
-            return false;
+            return None;
         }
-        let Some(id) = self.sockets.table.vacancy() else { return false };
+        let id = self.sockets.table.vacancy()?;
         let Some(buffers) = self.sockets.open_buffers(id, Some(listener), &self.tcp) else {
             self.counters.buffers_full += 1;
-            return false;
+            return None;
         };
         let mut options = Options::new(&self.tcp);
         if let Some(chosen) =
@@ -217,7 +230,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         state.be_patient(self.tcp.user_timeout);
         let state = State::Synchronized(state);
         let connection = Connection { tuple: *tuple, options, error: None, detached: false, state };
-        let Some(id) = self.sockets.add_connection(connection) else { return false };
+        let id = self.sockets.add_connection(connection)?;
         self.sockets.silence(id);
         self.counters.tcp_passive_opens += 1;
         if let Some(queue) = self.sockets.table.listener_mut(listener) {
@@ -225,7 +238,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         self.sockets.notify(listener, Readiness::READABLE);
         self.take_rest(id, segment);
-        true
+        Some(id)
     }
 
     /// A connection that a segment has established looks at what else is in it.
@@ -239,17 +252,26 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.carry_out(id, Decision { ready: decision.ready | Readiness::WRITABLE, ..decision });
     }
 
-    fn forget_handshake(&mut self, index: u32) {
+    pub(super) fn forget_handshake(&mut self, index: u32) {
         let Some(handshake) = self.handshakes.remove(index) else { return };
         if let Some(queue) = self.sockets.table.listener_mut(handshake.listener) {
             queue.in_handshake -= 1;
+            if let Some(fast_open) = &mut queue.fast_open
+                && handshake.opened.is_some()
+            {
+                fast_open.pending = fast_open.pending.saturating_sub(1);
+            }
         }
     }
 
     /// Repeats the SYN-ACKs that were not answered in time, or gives the handshake up.
     pub(super) fn run_handshake_timers(&mut self) {
         while let Some(index) = self.handshakes.run_timers(self.now, &self.tcp) {
+            let opened = self.handshakes.get(index).and_then(|handshake| handshake.opened);
             self.forget_handshake(index);
+            if let Some(id) = opened.filter(|&id| self.unconfirmed(id).is_some()) {
+                self.carry_out(id, Decision::closed(Some(SocketError::TimedOut)));
+            }
         }
     }
 
@@ -257,13 +279,14 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub(super) fn send_syn_acks(&mut self) -> Result<(), Stalled> {
         while let Some(index) = self.handshakes.next_owing() {
             let Some(&handshake) = self.handshakes.get(index) else { continue };
-            if self.sockets.table.listener_mut(handshake.listener).is_none() {
-                self.handshakes.remove(index);
-                continue;
-            }
             let exchange = handshake.exchange(self.offer(&handshake.tuple));
-            let options = exchange.ours.options(Some(&exchange.peers), self.now);
-            if self.send_syn_ack(&handshake.tuple, &exchange, &options) == Err(NotSent::Busy) {
+            let Some(syn_ack) = self.syn_ack(&handshake, &exchange) else {
+                self.forget_handshake(index);
+                continue;
+            };
+            let mut options = exchange.ours.options(Some(&exchange.peers), self.now);
+            options.fast_open = self.cookie_for(&handshake);
+            if self.send_syn_ack(&handshake.tuple, syn_ack, &options) == Err(NotSent::Busy) {
                 return Err(Stalled);
             }
             // What cannot be sent is lost on its way: the timer repeats it or gives up.
@@ -272,24 +295,49 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         Ok(())
     }
 
+    /// The SYN-ACK of a handshake, if it is still somebody's.
+    fn syn_ack(&mut self, handshake: &Handshake, exchange: &Exchange) -> Option<SynAck> {
+        let Some(id) = handshake.opened else {
+            self.sockets.table.listener_mut(handshake.listener)?;
+            return Some(SynAck::of(exchange));
+        };
+        let rcv = &self.unconfirmed(id)?.rcv;
+        let window = u16::try_from(rcv.window()).unwrap_or(u16::MAX);
+        Some(SynAck { seq: exchange.iss, ack: rcv.nxt, window })
+    }
+
     fn send_syn_ack(
         &mut self,
         tuple: &FourTuple,
-        exchange: &Exchange,
+        syn_ack: SynAck,
         options: &TcpOptions,
     ) -> Result<(), NotSent> {
         let header = TcpHeader {
             src_port: tuple.local.port,
             dst_port: tuple.remote.port,
-            seq: exchange.iss.0,
-            ack: (exchange.irs + 1).0,
+            seq: syn_ack.seq.0,
+            ack: syn_ack.ack.0,
             flags: TcpFlags::SYN | TcpFlags::ACK,
-            window: exchange.ours.window,
+            window: syn_ack.window,
             urgent: 0,
         };
         self.send_lone(tuple, &header, options)?;
         self.counters.tcp_segments_sent += 1;
         Ok(())
+    }
+}
+
+/// What differs from one SYN-ACK to the next, but for its options.
+#[derive(Clone, Copy)]
+struct SynAck {
+    seq: SeqNumber,
+    ack: SeqNumber,
+    window: u16,
+}
+
+impl SynAck {
+    fn of(exchange: &Exchange) -> Self {
+        Self { seq: exchange.iss, ack: exchange.irs + 1, window: exchange.ours.window }
     }
 }
 

@@ -87,6 +87,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     #[inline]
     fn give_segment(&mut self, id: SocketId, segment: &Segment<'_>) {
         self.count_segment(segment);
+        if segment.flags.contains(TcpFlags::SYN) && self.repeat_fast_answer(id, segment) {
+            return;
+        }
         let Some(connection) = self.sockets.table.connection_mut(id) else { return };
         let decision = connection.on_segment(&mut context!(self, id), segment);
         if let Next::Reopen { snd_nxt } = decision.next {
@@ -124,6 +127,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         match next {
             Next::Stay | Next::SynReceived | Next::Synchronized | Next::Reopen { .. } => {}
+            Next::Confirmed => self.confirm(id),
             Next::TimeWait => self.sockets.notify(id, Readiness::CLOSED),
             Next::Closed(error) => return self.end(id, error, ready),
         }

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use super::handshake::{SynReceived, SynSent};
-use super::synchronized::{Phase, Synchronized};
+use super::synchronized::{FastOpenState, Phase, Synchronized};
 use super::time_wait::TimeWait;
 use super::timers::Timers;
 use super::user_timeout::UserTimeout;
@@ -118,6 +118,7 @@ impl<B: Buffers> State<B> {
             Self::SynSent(_) => TcpState::SynSent,
             Self::SynReceived(_) => TcpState::SynReceived,
             Self::Synchronized(state) => match state.phase {
+                Phase::Established if state.fast_open == FastOpenState::Unconfirmed => TcpState::SynReceived,
                 Phase::Established => TcpState::Established,
                 Phase::FinWait1 => TcpState::FinWait1,
                 Phase::FinWait2 => TcpState::FinWait2,
@@ -218,7 +219,7 @@ impl<B: Buffers> Connection<B> {
             State::Closed(_) => Decision::reset(segment),
         };
         match decision.next {
-            Next::Stay | Next::Closed(_) | Next::Reopen { .. } => decision,
+            Next::Stay | Next::Closed(_) | Next::Confirmed | Next::Reopen { .. } => decision,
             Next::Synchronized => self.establish(cx, segment, decision),
             Next::SynReceived | Next::TimeWait => {
                 self.state = match core::mem::replace(&mut self.state, State::vacant()) {

@@ -5,7 +5,7 @@ use super::receive::ReceiveSpace;
 use super::rtt::RttEstimator;
 use super::send::SendSpace;
 use super::seq::{SeqNumber, WindowScale};
-use super::synchronized::{Phase, Synchronized};
+use super::synchronized::{FastOpenState, Phase, Synchronized};
 use super::timers::Timers;
 use super::timestamps::{self, Timestamps};
 use super::{Answer, Context, Decision, Next, Segment};
@@ -364,6 +364,7 @@ fn agree<B: Buffers>(
     Synchronized {
         phase: Phase::Established,
         detached: false,
+        fast_open: FastOpenState::No,
         snd,
         rcv: ReceiveSpace::new(irs, u32::from(ours.window), our_scale, ours.sack && peers.sack),
         timestamps,

@@ -49,6 +49,17 @@ impl Secret {
         hasher.finish()
     }
 
+    /// The key of a period's Fast Open cookies.
+    pub(crate) fn fast_open_key(&self, period: u64) -> [u8; 16] {
+        let half = |n: u8| {
+            let mut hasher = SipHasher24::new_with_key(&self.key);
+            hasher.write_u8(4 + n);
+            hasher.write_u64(period);
+            u128::from(hasher.finish())
+        };
+        (half(0) << 64 | half(1)).to_ne_bytes()
+    }
+
     fn hash(&self, purpose: u8, tuple: &FourTuple) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.key);
         hasher.write_u8(purpose);

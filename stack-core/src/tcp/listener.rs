@@ -17,11 +17,28 @@ pub(crate) struct Listener {
     /// What the user chose for the connections that come through it.
     pub(crate) congestion_control: Option<CongestionAlgorithm>,
     established: VecDeque<SocketId>,
+    /// Data on SYNs is taken (RFC 7413).
+    pub(crate) fast_open: Option<FastOpenQueue>,
+}
+
+/// Connections that were opened before their handshake is complete.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FastOpenQueue {
+    /// RFC 7413 §5.1: spoofed SYNs with stolen cookies cause no more than so many connections.
+    pub(crate) limit: usize,
+    pub(crate) pending: usize,
 }
 
 impl Listener {
     pub(crate) fn new(local: Endpoint, backlog: usize) -> Self {
-        Self { local, backlog, in_handshake: 0, congestion_control: None, established: VecDeque::new() }
+        Self {
+            local,
+            backlog,
+            in_handshake: 0,
+            congestion_control: None,
+            established: VecDeque::new(),
+            fast_open: None,
+        }
     }
 
     /// Whether another established connection may wait. One more than the backlog may, as in Linux: with a

@@ -255,6 +255,12 @@ impl ReceiveSpace {
         }
     }
 
+    /// A SYN-ACK leaves that acknowledges all that has arrived.
+    pub(crate) fn acknowledged(&mut self) {
+        self.last_ack_sent = self.nxt;
+        self.ack = AckDue::No;
+    }
+
     /// The user has read, and there is `room` now in a buffer of `capacity`: owes the peer an update where the
     /// window has grown enough to be worth a segment.
     pub(crate) fn on_read(&mut self, room: usize, capacity: usize) {

@@ -37,11 +37,22 @@ pub(crate) struct Handshake {
     pub(crate) iss: SeqNumber,
     pub(crate) irs: SeqNumber,
     pub(crate) peers: Offer,
+    /// The connection that was opened already (RFC 7413).
+    pub(crate) opened: Option<SocketId>,
+    /// The SYN-ACK brings a Fast Open cookie.
+    pub(crate) cookie: Option<CookieForm>,
     /// When the first SYN-ACK was sent.
     first_sent: Instant,
     sent: bool,
     repeated: u8,
     owes: bool,
+}
+
+/// In which form a Fast Open cookie was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CookieForm {
+    Standard,
+    Experimental,
 }
 
 /// What a spoofed SYN can make us remember, beside its place in the tables.
@@ -180,6 +191,8 @@ impl Handshake {
             iss,
             irs,
             peers,
+            opened: None,
+            cookie: None,
             first_sent: Instant::ZERO,
             sent: false,
             repeated: 0,

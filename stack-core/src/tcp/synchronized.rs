@@ -22,6 +22,7 @@ pub(crate) struct Synchronized<B: Buffers> {
     pub(crate) phase: Phase,
     /// The user has closed its handle: data that arrives now meets nobody.
     pub(crate) detached: bool,
+    pub(crate) fast_open: FastOpenState,
     pub(crate) snd: SendSpace,
     pub(crate) rcv: ReceiveSpace,
     pub(crate) timestamps: Option<Timestamps>,
@@ -50,6 +51,17 @@ pub(crate) struct Synchronized<B: Buffers> {
 /// Time between two answers to bare acknowledgements that do not fit. True peers send them seldom: a keep-alive, or a
 /// probe of a closed window.
 const OBJECTION_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What became of the data on the SYN (RFC 7413).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FastOpenState {
+    /// There was none, or it was not taken.
+    No,
+    /// The peer's was taken, and our SYN-ACK is not acknowledged yet.
+    Unconfirmed,
+    /// It was taken.
+    Taken,
+}
 
 /// How far each end has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,9 +105,24 @@ impl<B: Buffers> Synchronized<B> {
         if self.rcv.ack_due() == AckDue::Later && !self.timers.is_set(Timer::DelayedAck) {
             self.timers.set(Timer::DelayedAck, cx.now + cx.config.delayed_ack);
         }
-        let next = self.advance_phase(cx, arrived.fin);
+        let mut next = self.advance_phase(cx, arrived.fin);
+        if self.fast_open == FastOpenState::Unconfirmed && !segment.ack.before(self.snd.una) {
+            self.fast_open = FastOpenState::Taken;
+            if next == Next::Stay {
+                next = Next::Confirmed;
+            }
+        }
         let answer = if self.has_output(cx.buffers) { Answer::Output } else { Answer::Nothing };
         Decision { next, answer, ready }
+    }
+
+    /// RFC 7413 §4.2.2: takes the data on the SYN that has opened this connection; the SYN-ACK acknowledges it.
+    pub(crate) fn take_syn_data(&mut self, cx: &mut Context<'_, B>, syn: &Segment<'_>) -> Readiness {
+        self.fast_open = FastOpenState::Unconfirmed;
+        let data = Segment { seq: syn.seq + 1, flags: TcpFlags::ACK, ..*syn };
+        let arrived = self.rcv.accept(cx, &mut self.receive, &data);
+        self.rcv.acknowledged();
+        if arrived.bytes > 0 { Readiness::READABLE } else { Readiness::empty() }
     }
 
     /// The checks that come before a segment means anything, in the order of RFC 9293 §3.10.7.4. Returns what

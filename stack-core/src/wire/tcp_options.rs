@@ -19,6 +19,8 @@ pub struct TcpOptions {
     pub sack: SackBlocks,
     /// How long the sender keeps trying.
     pub user_timeout: Option<UserTimeout>,
+    /// The wish for a Fast Open cookie, or one; only on a SYN.
+    pub fast_open: Option<FastOpen>,
 }
 
 /// The user timeout option (RFC 5482 §2): how long the sender waits for data to be acknowledged.
@@ -124,6 +126,10 @@ impl TcpOptions {
                 self.timestamps = Some(Timestamps::read(clocks));
             }
             (SACK, data) => self.sack = SackBlocks::read(data)?,
+            (FAST_OPEN, cookie) => self.fast_open = FastOpen::new(cookie, false),
+            (EXPERIMENT, [FAST_OPEN_HIGH, FAST_OPEN_LOW, cookie @ ..]) => {
+                self.fast_open = FastOpen::new(cookie, true);
+            }
             // RFC 5482 §2: a timeout of zero is ignored.
             (USER_TIMEOUT, [high, low]) => {
                 let field = u16::from_be_bytes([*high, *low]);
@@ -155,7 +161,7 @@ impl TcpOptions {
     /// If `out` is shorter than [`len`](Self::len).
     #[inline]
     pub fn emit(&self, out: &mut [u8]) -> usize {
-        let Self { mss, window_scale, sack_permitted, timestamps, sack, user_timeout } = self;
+        let Self { mss, window_scale, sack_permitted, timestamps, sack, user_timeout, fast_open } = self;
         let mut out = Writer { out, written: 0 };
         if let Some(mss) = mss {
             let [high, low] = mss.to_be_bytes();
@@ -178,6 +184,9 @@ impl TcpOptions {
         if let Some(UserTimeout { field }) = user_timeout {
             let [high, low] = field.to_be_bytes();
             out.word([USER_TIMEOUT, 4, high, low]);
+        }
+        if let Some(fast_open) = fast_open {
+            fast_open.emit(&mut out);
         }
         if sack.len == 0 {
             return out.written;
@@ -208,6 +217,9 @@ impl TcpOptions {
         }
         if self.user_timeout.is_some() {
             len += 4;
+        }
+        if let Some(fast_open) = &self.fast_open {
+            len += fast_open.padded_len();
         }
         len
     }
@@ -312,6 +324,81 @@ fn two_words(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> [u32; 2] {
     [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])]
 }
 
+/// The Fast Open option (RFC 7413 §4.1.1): a cookie, or the wish for one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FastOpen {
+    /// In the form that it had as an experiment.
+    experimental: bool,
+    len: u8,
+    cookie: [u8; Self::MOST],
+}
+
+impl FastOpen {
+    /// The most bytes of a cookie.
+    pub const MOST: usize = 16;
+
+    /// The wish for a cookie; `experimental` in the form that the option had before it was a standard.
+    #[must_use]
+    pub const fn request(experimental: bool) -> Self {
+        Self { experimental, len: 0, cookie: [0; Self::MOST] }
+    }
+
+    /// The option with a cookie, or the wish for one where that is empty; `None` if no cookie is so long.
+    #[must_use]
+    pub fn new(cookie: &[u8], experimental: bool) -> Option<Self> {
+        let len = cookie.len();
+        if len != 0 && (!(4..=Self::MOST).contains(&len) || !len.is_multiple_of(2)) {
+            return None;
+        }
+        let mut option = Self::request(experimental);
+        option.len = len as u8;
+        option.cookie[..len].copy_from_slice(cookie);
+        Some(option)
+    }
+
+    /// The cookie; empty where one is wished for.
+    #[must_use]
+    pub fn cookie(&self) -> &[u8] {
+        self.cookie.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Whether the option has the form that it had as an experiment.
+    #[must_use]
+    pub const fn is_experimental(&self) -> bool {
+        self.experimental
+    }
+
+    const fn unpadded_len(&self) -> usize {
+        2 + 2 * self.experimental as usize + self.len as usize
+    }
+
+    const fn padded_len(&self) -> usize {
+        self.unpadded_len().next_multiple_of(4)
+    }
+
+    fn emit(&self, out: &mut Writer<'_>) {
+        let mut bytes = [NO_OPERATION; 4 + Self::MOST];
+        let len = self.unpadded_len();
+        bytes[1] = len as u8;
+        if self.experimental {
+            bytes[0] = EXPERIMENT;
+            [bytes[2], bytes[3]] = [FAST_OPEN_HIGH, FAST_OPEN_LOW];
+        } else {
+            bytes[0] = FAST_OPEN;
+        }
+        bytes[len - usize::from(self.len)..len].copy_from_slice(self.cookie());
+        for word in bytes[..self.padded_len()].as_chunks().0 {
+            out.word(*word);
+        }
+    }
+}
+
+impl core::fmt::Debug for FastOpen {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "FastOpen({:02x?}{})", self.cookie(), if self.experimental { ", experimental" } else { "" })
+    }
+}
+
 /// Writes words one after another.
 struct Writer<'a> {
     out: &'a mut [u8],
@@ -335,6 +422,11 @@ const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
 const USER_TIMEOUT: u8 = 28;
+const FAST_OPEN: u8 = 34;
+/// Shared by experiments (RFC 6994), of which the next two bytes name one: Fast Open before it had its own kind.
+const EXPERIMENT: u8 = 254;
+const FAST_OPEN_HIGH: u8 = 0xf9;
+const FAST_OPEN_LOW: u8 = 0x89;
 
 /// What the timestamps option says of its length (RFC 7323 §3.2).
 const TIMESTAMPS_LEN: u8 = 10;
@@ -405,6 +497,31 @@ mod tests {
     }
 
     #[test]
+    fn fast_open_has_two_forms_each_with_a_cookie_or_the_wish_for_one() {
+        // RFC 7413 §4.1.1, and its appendix's experimental form.
+        let cookie = [1, 2, 3, 4, 5, 6, 7, 8];
+        let forms: [(&[u8], FastOpen); 4] = [
+            (&[34, 2, 1, 1], FastOpen::request(false)),
+            (&[254, 4, 0xf9, 0x89], FastOpen::request(true)),
+            (&[34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1], FastOpen::new(&cookie, false).unwrap()),
+            (&[254, 12, 0xf9, 0x89, 1, 2, 3, 4, 5, 6, 7, 8], FastOpen::new(&cookie, true).unwrap()),
+        ];
+        for (bytes, fast_open) in forms {
+            let options = TcpOptions { fast_open: Some(fast_open), ..TcpOptions::default() };
+            assert_eq!(written(&options), bytes);
+            assert_eq!(TcpOptions::parse(bytes), Ok(options));
+        }
+        // Cookies have 4 to 16 bytes, and an even number of them.
+        for bytes in [
+            &[34, 4, 1, 2][..],
+            &[34, 7, 1, 2, 3, 4, 5],
+            &[34, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ] {
+            assert_eq!(TcpOptions::parse(bytes).unwrap().fast_open, None);
+        }
+    }
+
+    #[test]
     fn three_sack_blocks_fit_beside_timestamps_and_four_without() {
         let alone = TcpOptions { sack: blocks(4), ..TcpOptions::default() };
         assert_eq!(alone.len(), 36);
@@ -421,7 +538,7 @@ mod tests {
     #[test]
     fn unknown_options_are_skipped_and_nothing_counts_after_the_end() {
         // RFC 9293 §3.1: kind 254 is an experiment's, kind 30 is MPTCP's.
-        let bytes = [254, 4, 0xf9, 0x89, 30, 2, 1, 3, 3, 7, 0, 2, 4];
+        let bytes = [254, 4, 0xe2, 0xd4, 30, 2, 1, 3, 3, 7, 0, 2, 4];
         let options = TcpOptions::parse(&bytes).unwrap();
         assert_eq!(options, TcpOptions { window_scale: Some(7), ..TcpOptions::default() });
     }
@@ -457,12 +574,16 @@ mod tests {
             mss in prop::option::of(1..=u16::MAX), window_scale: Option<u8>, sack_permitted: bool,
             clocks: Option<(u32, u32)>, sack in prop::collection::vec(any::<(u32, u32)>(), 0..=4),
             user_timeout in prop::option::of(1..1_000_000_u64),
+            fast_open in prop::option::of((prop::collection::vec(any::<u8>(), 0..=14), any::<bool>())),
         ) -> TcpOptions {
             let timestamps = clocks.map(|(value, echo)| Timestamps { value, echo });
-            let sack = sack.into_iter().map(|(left, right)| SackBlock { left, right }).collect();
+            let sack: SackBlocks =
+                sack.into_iter().map(|(left, right)| SackBlock { left, right }).collect();
             let user_timeout =
                 user_timeout.map(|secs| UserTimeout::new(core::time::Duration::from_secs(secs)));
-            TcpOptions { mss, window_scale, sack_permitted, timestamps, sack, user_timeout }
+            let fast_open = fast_open.filter(|_| user_timeout.is_none() && sack.len == 0);
+            let fast_open = fast_open.and_then(|(cookie, experimental)| FastOpen::new(&cookie, experimental));
+            TcpOptions { mss, window_scale, sack_permitted, timestamps, sack, user_timeout, fast_open }
         }
     }
 
