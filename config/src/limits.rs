@@ -16,6 +16,8 @@ pub struct Limits {
     pub syn_cache: usize,
     /// Connections of one listener that were opened by data on a SYN, and whose handshake is not complete.
     pub fast_open_queue: usize,
+    /// Servers whose Fast Open cookies are remembered.
+    pub fast_open_servers: usize,
     /// The greatest backlog that a listener may have, whatever it asks for.
     pub accept_queue: usize,
     /// Ranges of bytes that one connection keeps while it waits for those before them.
@@ -57,6 +59,7 @@ impl Default for Limits {
             syn_queue: 1_024,
             syn_cache: 16_384,
             fast_open_queue: 256,
+            fast_open_servers: 1_024,
             accept_queue: 4_096,
             out_of_order_ranges: 64,
             in_flight_records: 1_024,

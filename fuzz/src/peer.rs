@@ -544,6 +544,7 @@ fn config(setup: Setup) -> StackConfig {
             syn_queue: 3,
             syn_cache: 4,
             fast_open_queue: 2,
+            fast_open_servers: 2,
             accept_queue: 2,
             out_of_order_ranges: 4,
             neighbors: 4,

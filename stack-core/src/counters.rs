@@ -113,6 +113,8 @@ counters! {
     tcp_accept_queue_full,
     /// Connections that were opened by data on a SYN, before their handshake was complete.
     tcp_fast_opens,
+    /// Our SYNs with a Fast Open cookie, or the wish for one, that were lost: the server is asked no more for a while.
+    tcp_fast_syns_lost,
     /// SYNs with a Fast Open cookie that is not good, or not any more.
     tcp_fast_open_bad_cookies,
     /// SYNs with a good cookie that had to wait for their handshake: too many others did.

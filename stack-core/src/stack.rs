@@ -15,7 +15,7 @@ use crate::neighbor::{NeighborCache, NeighborLimits};
 use crate::path_mtu::PathMtus;
 use crate::rate_limit::{RateLimit, VagueLimit};
 use crate::socket::Event;
-use crate::tcp::fast_open::CookieKeys;
+use crate::tcp::fast_open::{CookieKeys, Servers};
 use crate::tcp::isn::Secret;
 use crate::tcp::syn_cache::SynCache;
 use crate::time::Instant;
@@ -80,6 +80,8 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     handshakes: SynCache,
     /// What Fast Open cookies are made with.
     cookie_keys: CookieKeys,
+    /// What is known of servers that may take data on SYNs.
+    servers: Servers,
     /// Until when a SYN cookie may come back.
     cookies_until: Instant,
     counters: Counters,
@@ -155,6 +157,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             ),
             handshakes: SynCache::new(limits.syn_cache, rng.u64(..)),
             cookie_keys: CookieKeys::new(tcp.fast_open_key),
+            servers: Servers::new(limits.fast_open_servers, rng.u64(..)),
             cookies_until: Instant::ZERO,
             counters: Counters::default(),
             learnt: ArrayVec::new(),

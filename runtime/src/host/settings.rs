@@ -65,6 +65,7 @@ fn stack(config: &Config, shape: &Shape, index: usize, fast_open_key: [u8; 16]) 
             syn_queue: limits.syn_queue,
             syn_cache: limits.syn_cache,
             fast_open_queue: limits.fast_open_queue,
+            fast_open_servers: limits.fast_open_servers,
             accept_queue: limits.accept_queue,
             out_of_order_ranges: limits.out_of_order_ranges,
             in_flight_records: limits.in_flight_records,

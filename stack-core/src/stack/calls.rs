@@ -129,6 +129,16 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         local: Option<SocketAddr>,
         remote: SocketAddr,
     ) -> Result<SocketId, ConnectError> {
+        self.begin_connecting(local, remote, false)
+    }
+
+    /// Begins to connect, and takes part in Fast Open where `fast` (RFC 7413).
+    pub(super) fn begin_connecting(
+        &mut self,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        fast: bool,
+    ) -> Result<SocketId, ConnectError> {
         let tuple = self.connectable(local, Endpoint::from(remote))?;
         let id = self.sockets.table.vacancy().ok_or(ConnectError::TableFull)?;
         let Some(buffers) = self.sockets.open_buffers(id, None, &self.tcp) else {
@@ -140,6 +150,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             ours: self.offer(&tuple),
             attempts: Attempts::new(&self.tcp),
             buffers,
+            fast_syn: if fast { self.fast_syn(&tuple) } else { None },
             shut_down: false,
         }));
         let options = Options::new(&self.tcp);

@@ -1,13 +1,15 @@
 //! Fast Open (RFC 7413): connections whose first data comes with the SYN.
 
+use core::net::SocketAddr;
+
 use netlane_packet_io::PacketIo;
 
 use super::segments::context;
-use super::{Stack, Stale};
+use super::{ConnectError, Stack, Stale};
 use crate::buffers::Buffers;
 use crate::socket::SocketId;
 use crate::tcp::connection::State;
-use crate::tcp::fast_open::Worth;
+use crate::tcp::fast_open::{FastSyn, Worth};
 use crate::tcp::handshake::{Exchange, Offer};
 use crate::tcp::listener::FastOpenQueue;
 use crate::tcp::rtt::RttEstimator;
@@ -46,6 +48,63 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Makes Fast Open cookies with another key from now on. Those made with the one before stay good.
     pub fn tcp_set_fast_open_key(&mut self, key: [u8; 16]) {
         self.cookie_keys.replace(key);
+    }
+
+    /// Begins to connect, as [`tcp_connect`](Self::tcp_connect) does, and to save a round trip with Fast Open
+    /// (RFC 7413). Where a cookie of the server is known, what is queued before the next poll leaves with the SYN,
+    /// as far as one segment holds it; otherwise the SYN asks for a cookie. What the server does not take with the
+    /// SYN follows the handshake, so that nothing is lost; but the network may deliver the data of a SYN twice:
+    /// this is for requests that may be repeated.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn tcp_connect_fast(
+        &mut self,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+    ) -> Result<SocketId, ConnectError> {
+        self.begin_connecting(local, remote, true)
+    }
+
+    /// How many bytes the SYN of a connection that begins may carry: 0 where no cookie of the server is known.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn tcp_fast_open_room(&mut self, socket: SocketId) -> Result<usize, Stale> {
+        let connection = self.sockets.table.connection_mut(socket).ok_or(Stale)?;
+        Ok(match &connection.state {
+            State::SynSent(state) => state.fast_syn.map_or(0, |fast_syn| usize::from(fast_syn.room)),
+            _ => 0,
+        })
+    }
+
+    /// Forgets the Fast Open cookies of all servers, and which of them do not like them.
+    pub fn tcp_forget_fast_open_cookies(&mut self) {
+        self.servers.forget();
+    }
+
+    /// What the SYN of a connection may ask for or bring.
+    pub(super) fn fast_syn(&mut self, tuple: &FourTuple) -> Option<FastSyn> {
+        let mss = self.offer(tuple).mss;
+        self.servers.fast_syn(tuple.remote.address, mss, self.now)
+    }
+
+    /// A segment with SYN for a connection: the answer to ours tells of the server; one that has opened a
+    /// connection before may come once more. Returns whether nothing else is to be done about it.
+    #[cold]
+    pub(super) fn receive_syn(&mut self, id: SocketId, syn: &Segment<'_>) -> bool {
+        let Some(connection) = self.sockets.table.connection_mut(id) else { return false };
+        if let State::SynSent(state) = &connection.state
+            && let Some(asked) = &state.fast_syn
+            && syn.flags.contains(TcpFlags::ACK)
+            && state.is_acknowledged_by(syn)
+        {
+            let (repeated, mss) = (state.attempts.is_repeated(), Offer::of(syn).mss);
+            let server = connection.tuple.remote.address;
+            self.counters.tcp_fast_syns_lost += u64::from(repeated);
+            self.servers.learn(server, asked, repeated, syn.options.fast_open, mss, self.now);
+        }
+        self.repeat_fast_answer(id, syn)
     }
 
     /// What a SYN's Fast Open option leads to.
@@ -110,10 +169,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.sockets.notify(id, ready);
     }
 
-    /// A SYN for a connection that exists: once more the one that has opened it, before its answer has arrived.
+    /// A SYN for a connection that exists: perhaps once more the one that has opened it, before its answer has arrived.
     /// Returns whether it is that.
-    #[cold]
-    pub(super) fn repeat_fast_answer(&mut self, id: SocketId, syn: &Segment<'_>) -> bool {
+    fn repeat_fast_answer(&mut self, id: SocketId, syn: &Segment<'_>) -> bool {
         let tuple = self.sockets.table.connection_mut(id).map(|connection| connection.tuple);
         let Some(index) = tuple.and_then(|tuple| self.handshakes.find(&tuple)) else { return false };
         let repeated =

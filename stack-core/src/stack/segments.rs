@@ -87,7 +87,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     #[inline]
     fn give_segment(&mut self, id: SocketId, segment: &Segment<'_>) {
         self.count_segment(segment);
-        if segment.flags.contains(TcpFlags::SYN) && self.repeat_fast_answer(id, segment) {
+        if segment.flags.contains(TcpFlags::SYN) && self.receive_syn(id, segment) {
             return;
         }
         let Some(connection) = self.sockets.table.connection_mut(id) else { return };

@@ -147,7 +147,8 @@ impl<B: Buffers> State<B> {
     pub(crate) fn send_buffer(&self) -> Option<&B::Send> {
         match self {
             Self::Synchronized(state) => Some(&state.send),
-            Self::SynSent(_) | Self::SynReceived(_) | Self::TimeWait(_) | Self::Closed(_) => None,
+            Self::SynSent(state) => Some(&state.buffers.0),
+            Self::SynReceived(_) | Self::TimeWait(_) | Self::Closed(_) => None,
         }
     }
 

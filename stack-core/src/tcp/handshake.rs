@@ -1,6 +1,7 @@
 //! Opening a connection: SYN-SENT and SYN-RECEIVED (RFC 9293 §3.5), and what the options of both ends'
 //! SYNs agree on.
 
+use super::fast_open::FastSyn;
 use super::receive::ReceiveSpace;
 use super::rtt::RttEstimator;
 use super::send::SendSpace;
@@ -28,6 +29,8 @@ pub(crate) struct SynSent<B: Buffers> {
     pub(crate) ours: Offer,
     pub(crate) attempts: Attempts,
     pub(crate) buffers: (B::Send, B::Receive),
+    /// What the first SYN asks for or brings (RFC 7413).
+    pub(crate) fast_syn: Option<FastSyn>,
     /// The user has nothing to send beyond what is queued already.
     pub(crate) shut_down: bool,
 }
@@ -147,6 +150,11 @@ impl Attempts {
         self.deadline
     }
 
+    /// Whether the SYN or SYN-ACK was sent more than once.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.repeated > 0
+    }
+
     /// The SYN or SYN-ACK has left.
     pub(crate) fn sent(&mut self, now: Instant, config: &TcpConfig) {
         self.due = false;
@@ -196,7 +204,7 @@ impl<B: Buffers> SynSent<B> {
     /// RFC 9293 §3.10.7.3.
     pub(crate) fn on_segment(&mut self, segment: &Segment<'_>) -> Decision {
         let flags = segment.flags;
-        let acks_our_syn = flags.contains(TcpFlags::ACK) && segment.ack == self.iss + 1;
+        let acks_our_syn = flags.contains(TcpFlags::ACK) && self.is_acknowledged_by(segment);
         if flags.contains(TcpFlags::ACK) && !acks_our_syn {
             return if flags.contains(TcpFlags::RST) { Decision::IGNORE } else { Decision::reset(segment) };
         }
@@ -217,6 +225,12 @@ impl<B: Buffers> SynSent<B> {
         Decision { next: Next::SynReceived, ..Decision::OUTPUT }
     }
 
+    /// Whether a segment acknowledges our SYN, and perhaps some of the data on it.
+    pub(crate) fn is_acknowledged_by(&self, segment: &Segment<'_>) -> bool {
+        let data = self.fast_syn.map_or(0, |fast_syn| u32::from(fast_syn.sent));
+        segment.ack.within(self.iss + 1, data + 1)
+    }
+
     /// The peer's SYN came without an acknowledgement of ours: a simultaneous open (RFC 9293 §3.5, figure 7).
     pub(crate) fn into_syn_received(self, syn: &Segment<'_>) -> SynReceived<B> {
         SynReceived {
@@ -228,11 +242,23 @@ impl<B: Buffers> SynSent<B> {
     }
 
     /// The peer's SYN-ACK came.
-    pub(crate) fn into_synchronized(self, cx: &Context<'_, B>, syn_ack: &Segment<'_>) -> Synchronized<B> {
-        let exchange =
-            Exchange { iss: self.iss, irs: syn_ack.seq, ours: self.ours, peers: Offer::of(syn_ack) };
+    pub(crate) fn into_synchronized(
+        mut self,
+        cx: &mut Context<'_, B>,
+        syn_ack: &Segment<'_>,
+    ) -> Synchronized<B> {
+        // The data on the SYN that was taken counts as a part of it. What was not follows at once.
+        let taken = syn_ack.ack.since(self.iss + 1);
+        if taken > 0 {
+            cx.buffers.release(&mut self.buffers.0, taken as usize);
+        }
+        let iss = self.iss + taken;
+        let exchange = Exchange { iss, irs: syn_ack.seq, ours: self.ours, peers: Offer::of(syn_ack) };
         let rtt = self.attempts.finish(cx.now, cx.config);
         let mut state = exchange.into_synchronized(cx, syn_ack, rtt, self.buffers);
+        if taken > 0 {
+            state.fast_open = FastOpenState::Taken;
+        }
         if self.shut_down {
             state.shut_down();
         }

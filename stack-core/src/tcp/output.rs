@@ -85,7 +85,14 @@ impl<B: Buffers> Connection<B> {
                 state.sent(cx, plan);
                 return state.has_output(cx.buffers);
             }
-            State::SynSent(state) => state.attempts.sent(cx.now, cx.config),
+            State::SynSent(state) => {
+                if let Some(fast_syn) = &mut state.fast_syn
+                    && !state.attempts.is_repeated()
+                {
+                    fast_syn.sent = plan.len as u16;
+                }
+                state.attempts.sent(cx.now, cx.config);
+            }
             State::SynReceived(state) => state.attempts.sent(cx.now, cx.config),
             State::TimeWait(state) => state.ack_due = false,
             State::Closed(_) => {}
@@ -96,9 +103,16 @@ impl<B: Buffers> Connection<B> {
 
 impl<B: Buffers> SynSent<B> {
     fn plan(&self, cx: &Context<'_, B>) -> Option<Plan> {
+        // RFC 7413 §4.1.3: a repeated SYN has neither the option nor data.
+        let fast_syn = self.fast_syn.filter(|_| !self.attempts.is_repeated());
+        let queued = cx.buffers.queued(&self.buffers.0);
+        let len = fast_syn.map_or(0, |fast_syn| queued.min(usize::from(fast_syn.room)) as u16);
+        let fast_open = fast_syn.map(|fast_syn| fast_syn.option);
         self.attempts.due.then(|| Plan {
             flags: TcpFlags::SYN,
-            options: self.ours.options(None, cx.now),
+            options: TcpOptions { fast_open, ..self.ours.options(None, cx.now) },
+            len: u32::from(len),
+            mss: len,
             ..Plan::bare(self.iss, SeqNumber(0), self.ours.window)
         })
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use netlane_core::wire::FastOpen;
 use netlane_core::{Readiness, SocketError, SocketId, TcpState};
-use netlane_sim::{Script, ScriptBuilder, ack, data, fin, rst, syn, syn_ack};
+use netlane_sim::{Script, ScriptBuilder, World, ack, data, fin, pattern, rst, seed, syn, syn_ack};
 
-use crate::app::options_of;
+use crate::app::{self, options_of};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -28,7 +28,7 @@ fn ask_for_cookie(script: &mut Script, experimental: bool) -> FastOpen {
 
 /// A SYN with a cookie and the first 100 bytes of the stream.
 fn fast_syn(cookie: FastOpen) -> netlane_sim::Seg {
-    syn().mss(1_460).fast_open(cookie).bytes(&netlane_sim::pattern(0, 100))
+    syn().mss(1_460).fast_open(cookie).bytes(&pattern(0, 100))
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn client_that_asks_is_given_a_cookie_with_which_its_next_data_comes_on_the_syn(
         let mut request = [0; 200];
         assert_eq!(script.stack().tcp_recv(socket, &mut request), Ok(100));
         // The answer need not wait for the handshake either.
-        assert_eq!(script.stack().tcp_send(socket, &netlane_sim::pattern(0, 50)), Ok(50));
+        assert_eq!(script.stack().tcp_send(socket, &pattern(0, 50)), Ok(50));
         script.expect(data(1, 50).ack(101));
         script.inject(ack(51).seq(101));
         assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::Established));
@@ -130,7 +130,7 @@ fn listener_can_be_told_to_take_data_on_syns() {
 fn data_is_taken_without_a_cookie_where_the_configuration_says_so() {
     let mut script = server().stack(|config| config.tcp.fast_open_without_cookie = true).start();
     let listener = script.listen();
-    script.inject(syn().mss(1_460).bytes(&netlane_sim::pattern(0, 100)));
+    script.inject(syn().mss(1_460).bytes(&pattern(0, 100)));
     script.expect(syn_ack().ack(101).mss(1_460).exact_options());
     let socket = script.stack().tcp_accept(listener).unwrap().expect("a connection");
     assert_eq!(script.read(socket), 100);
@@ -211,4 +211,164 @@ fn open_fast(script: &mut Script, listener: SocketId) -> SocketId {
     script.inject(fast_syn(cookie));
     script.expect(syn_ack().ack(101).mss(1_460).exact_options());
     script.stack().tcp_accept(listener).unwrap().expect("a connection")
+}
+
+const COOKIE: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
+
+fn cookie() -> FastOpen {
+    FastOpen::new(&COOKIE, false).unwrap()
+}
+
+/// Begins to connect with Fast Open, and 100 bytes to send.
+fn connect_fast(script: &mut Script) -> SocketId {
+    script.run_for(MS(1));
+    let socket = script.stack().tcp_connect_fast(Some(Script::STACK), Script::PEER).unwrap();
+    script.stack().tcp_send(socket, &pattern(0, 100)).unwrap();
+    socket
+}
+
+/// A client that was given a cookie by a server that announces `mss`.
+fn client_with_a_cookie(script: &mut Script, mss: u16) {
+    let socket = connect_fast(script);
+    script.expect(syn().mss(1_460).fast_open(FastOpen::request(false)));
+    script.inject(syn_ack().mss(mss).fast_open(cookie()));
+    script.expect(data(1, 100));
+    script.stack().tcp_abort(socket).unwrap();
+    script.skip();
+}
+
+#[test]
+fn first_connection_asks_for_a_cookie_and_the_next_sends_its_data_with_it() {
+    let mut script = Script::new();
+    client_with_a_cookie(&mut script, 1_460);
+    let socket = connect_fast(&mut script);
+    script.expect(syn().mss(1_460).fast_open(cookie()).bytes(&pattern(0, 100)));
+    script.inject(syn_ack().ack(101).mss(1_460));
+    script.expect(ack(1).seq(101));
+    assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::Established));
+    script.expect_silence(MS(10_000));
+    // The stream goes on behind what the SYN has carried.
+    script.stack().tcp_send(socket, &pattern(100, 50)).unwrap();
+    script.expect(data(101, 50));
+}
+
+#[test]
+fn syn_carries_what_the_server_takes_in_a_segment_and_the_rest_follows() {
+    let mut script = Script::new();
+    client_with_a_cookie(&mut script, 940);
+    let socket = script.stack().tcp_connect_fast(Some(Script::STACK), Script::PEER).unwrap();
+    assert_eq!(script.stack().tcp_fast_open_room(socket), Ok(900));
+    script.stack().tcp_send(socket, &pattern(0, 1_000)).unwrap();
+    script.expect(syn().mss(1_460).fast_open(cookie()).bytes(&pattern(0, 900)));
+    script.inject(syn_ack().ack(901).mss(940));
+    script.expect(data(901, 100));
+}
+
+#[test]
+fn data_that_the_server_does_not_take_with_the_syn_is_sent_once_more_at_once() {
+    let mut script = Script::new();
+    client_with_a_cookie(&mut script, 1_460);
+    connect_fast(&mut script);
+    assert_eq!(script.skip(), 1);
+    script.inject(syn_ack().ack(1).mss(1_460));
+    script.expect(data(1, 100));
+}
+
+#[test]
+fn data_that_is_taken_in_part_goes_on_where_that_ends() {
+    let mut script = Script::new();
+    client_with_a_cookie(&mut script, 1_460);
+    connect_fast(&mut script);
+    assert_eq!(script.skip(), 1);
+    script.inject(syn_ack().ack(41).mss(1_460));
+    script.expect(data(41, 60));
+}
+
+#[test]
+fn acknowledgement_of_more_than_the_syn_has_carried_is_reset() {
+    let mut script = Script::new();
+    client_with_a_cookie(&mut script, 1_460);
+    connect_fast(&mut script);
+    assert_eq!(script.skip(), 1);
+    script.inject(syn_ack().ack(102).mss(1_460));
+    script.expect(rst(102));
+}
+
+#[test]
+fn lost_syn_is_repeated_without_data_and_the_server_is_spared_for_an_hour() {
+    let mut script = Script::new();
+    client_with_a_cookie(&mut script, 1_460);
+    let socket = connect_fast(&mut script);
+    assert_eq!(script.skip(), 1);
+    // RFC 7413 §4.1.3: neither data nor the option, for those may be what was not let through.
+    script.expect_after(MS(1_000), syn().mss(1_460).exact_options());
+    script.inject(syn_ack().mss(1_460));
+    script.expect(data(1, 100));
+    script.stack().tcp_abort(socket).unwrap();
+    script.skip();
+    assert_eq!(script.stack().counters().tcp_fast_syns_lost, 1);
+    let socket = connect_fast(&mut script);
+    script.expect(syn().mss(1_460).exact_options());
+    script.stack().tcp_abort(socket).unwrap();
+    script.run_for(Duration::from_secs(3_600));
+    connect_fast(&mut script);
+    script.expect(syn().mss(1_460).fast_open(cookie()).bytes(&pattern(0, 100)));
+}
+
+#[test]
+fn server_that_does_not_know_the_option_is_asked_once_in_its_experimental_form() {
+    let mut script = Script::new();
+    for experimental in [false, true] {
+        let socket = connect_fast(&mut script);
+        script.expect(syn().mss(1_460).fast_open(FastOpen::request(experimental)));
+        script.inject(syn_ack().mss(1_460));
+        script.expect(data(1, 100));
+        script.stack().tcp_abort(socket).unwrap();
+        script.skip();
+    }
+    connect_fast(&mut script);
+    script.expect(syn().mss(1_460).exact_options());
+}
+
+#[test]
+fn cookies_can_be_forgotten() {
+    let mut script = Script::new();
+    client_with_a_cookie(&mut script, 1_460);
+    script.stack().tcp_forget_fast_open_cookies();
+    connect_fast(&mut script);
+    script.expect(syn().mss(1_460).fast_open(FastOpen::request(false)));
+}
+
+#[test]
+fn two_stacks_save_a_round_trip_from_the_second_connection_on() {
+    let (mut world, a, b) = World::pair(seed(1), |host| host.stack(|config| config.tcp.fast_open = true));
+    let delay = MS(100);
+    world.impair_all(&netlane_sim::impairment::Impairment { delay, ..Default::default() });
+    let address = app::address(b, 80);
+    let listener = world[b].tcp_listen(address, 16).unwrap();
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        let start = world.now();
+        let near = world[a].tcp_connect_fast(None, address).unwrap();
+        world[a].tcp_send(near, b"question").unwrap();
+        let mut far = None;
+        let answered = world.run_until(
+            |world| {
+                far = far.or_else(|| world[b].tcp_accept(listener).unwrap());
+                if let Some(far) = far
+                    && world[b].tcp_recv(far, &mut [0; 8]) == Ok(8)
+                {
+                    world[b].tcp_send(far, b"answer").unwrap();
+                }
+                world[a].tcp_recv(near, &mut [0; 6]) == Ok(6)
+            },
+            Duration::from_secs(10),
+        );
+        assert!(answered);
+        took.push(world.now() - start);
+    }
+    // The first one also asks for the neighbour's address: a round trip more.
+    assert_eq!(took[0], 6 * delay);
+    assert_eq!(took[1..], [2 * delay, 2 * delay]);
+    assert_eq!(world[b].counters().tcp_fast_opens, 2);
 }
