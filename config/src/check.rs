@@ -150,6 +150,7 @@ fn limits(config: &Config, findings: &mut Findings) {
     findings.expect_at_least("limits.fragments", limits.fragments, 2);
     // One packet of the largest kind, and what it takes to keep it.
     findings.expect_at_least("limits.fragment-bytes", limits.fragment_bytes, 128 * 1024);
+    findings.expect_at_least("limits.groups", limits.groups, 1);
     let routes = config.routes.len() + config.interface.addresses.len();
     findings.expect_at_least("limits.routes", limits.routes, routes.max(1));
     findings.expect_at_least("limits.path-mtus", limits.path_mtus, 1);

@@ -552,6 +552,7 @@ fn config(setup: Setup) -> StackConfig {
             fragmented_packets: 2,
             fragments: 4,
             fragment_bytes: 4_000,
+            groups: 2,
             routes: 4,
             path_mtus: 2,
             loopback_queue: 4,

@@ -94,6 +94,8 @@ pub struct Limits {
     pub fragments: usize,
     /// Bytes of all fragments that wait for others.
     pub fragment_bytes: usize,
+    /// Multicast groups of all sockets together, and of each.
+    pub groups: usize,
     /// Routes, the ways to our own subnets included.
     pub routes: usize,
     /// Destinations whose path is known to carry smaller packets than the link.
@@ -123,6 +125,7 @@ impl Default for Limits {
             fragmented_packets: 1_024,
             fragments: 128,
             fragment_bytes: 4 << 20,
+            groups: 256,
             routes: 4_096,
             path_mtus: 1_024,
             loopback_queue: 256,

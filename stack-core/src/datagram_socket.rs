@@ -1,11 +1,17 @@
 //! A socket for datagrams: UDP, or ICMP echo.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::datagram::DatagramHeader;
 use crate::socket::SocketError;
 use crate::stack::Fragmentation;
 use crate::tcp::Endpoint;
 use crate::wire::Protocol;
+use crate::wire::igmp::ALL_SYSTEMS;
 
 /// A socket whose buffers hold records: a [`DatagramHeader`] and the payload that it announces.
 pub(crate) struct DatagramSocket<B: Buffers> {
@@ -16,9 +22,29 @@ pub(crate) struct DatagramSocket<B: Buffers> {
     pub(crate) peer: Option<Endpoint>,
     /// Who may cut datagrams that are larger than their path carries.
     pub(crate) fragmentation: Fragmentation,
+    /// What it has to do with groups, where it has anything.
+    pub(crate) groups: Option<Box<GroupOptions>>,
     pub(crate) send: B::Send,
     pub(crate) receive: B::Receive,
     pub(crate) error: Option<SocketError>,
+}
+
+/// What a socket has to do with multicast groups.
+#[derive(Debug)]
+pub(crate) struct GroupOptions {
+    /// Those that it hears.
+    pub(crate) joined: Vec<Ipv4Addr>,
+    /// How many routers its datagrams to groups may pass.
+    pub(crate) ttl: u8,
+    /// They reach our own members too.
+    pub(crate) looped: bool,
+}
+
+impl Default for GroupOptions {
+    fn default() -> Self {
+        // RFC 1112 §6.1.
+        Self { joined: Vec::new(), ttl: 1, looped: true }
+    }
 }
 
 /// The socket's receive buffer has no room for the datagram.
@@ -30,6 +56,12 @@ impl<B: Buffers> DatagramSocket<B> {
     pub(crate) fn wants(&self, remote: Endpoint) -> bool {
         self.peer
             .is_none_or(|peer| peer.address == remote.address && (peer.port == remote.port || self.is_echo()))
+    }
+
+    /// Whether datagrams to `group` are wanted: IPv4's have to be joined, but for the one that everybody is in.
+    pub(crate) fn hears(&self, group: Address) -> bool {
+        let joined = |group| self.groups.as_ref().is_some_and(|groups| groups.joined.contains(&group));
+        group.as_v4().is_none_or(|group| group == ALL_SYSTEMS || joined(group))
     }
 
     /// Whether it sends echo requests, and no datagrams.

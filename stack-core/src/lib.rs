@@ -73,6 +73,7 @@ mod counters;
 mod datagram;
 mod datagram_socket;
 mod fragments;
+mod igmp;
 mod interface;
 mod ipv6;
 mod neighbor;
@@ -95,7 +96,8 @@ pub use counters::Counters;
 pub use datagram::DatagramHeader;
 pub use socket::{Event, Readiness, SocketError, SocketId};
 pub use stack::{
-    AddressError, BindError, ConnectError, RecvError, RouteError, SendError, Stack, Stale, Stray, Turn,
+    AddressError, BindError, ConnectError, GroupError, RecvError, RouteError, SendError, Stack, Stale, Stray,
+    Turn,
 };
 pub use tcp::connection::TcpState;
 pub use time::{Duration, Instant};

@@ -10,6 +10,7 @@ use crate::buffers::{Buffers, HeapBuffers};
 use crate::config::{Limits, StackConfig, TcpConfig};
 use crate::counters::Counters;
 use crate::fragments::{FragmentLimits, Reassembly};
+use crate::igmp::Memberships;
 use crate::interface::Interface;
 use crate::neighbor::{NeighborCache, NeighborLimits};
 use crate::path_mtu::PathMtus;
@@ -31,6 +32,7 @@ mod datagrams;
 mod fast_open;
 mod fragmentation;
 mod fragments;
+mod groups;
 mod icmp;
 mod icmpv6;
 mod ingress;
@@ -48,6 +50,7 @@ mod table;
 
 pub use addresses::{AddressError, RouteError};
 pub use calls::{BindError, ConnectError, Stale};
+pub use groups::GroupError;
 pub(crate) use link::Fragmentation;
 pub use local::{RecvError, SendError};
 pub use strays::Stray;
@@ -76,6 +79,7 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     link: Link<I>,
     sockets: Sockets<B>,
     fragments: Reassembly,
+    groups: Memberships,
     /// Connections that peers have begun to open.
     handshakes: SynCache,
     /// What Fast Open cookies are made with.
@@ -159,6 +163,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             cookie_keys: CookieKeys::new(tcp.fast_open_key),
             servers: Servers::new(limits.fast_open_servers, rng.u64(..)),
             cookies_until: Instant::ZERO,
+            groups: Memberships::new(limits.groups, rng.u64(..)),
             counters: Counters::default(),
             learnt: ArrayVec::new(),
             queues: shared.0,
@@ -187,6 +192,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let stalled = self.send_owed().is_err();
         self.run_neighbors();
         self.run_fragments();
+        self.run_groups();
         self.link.flush()?;
         let wake_at = self.next_deadline();
         let blocked = stalled || self.link.is_backlogged();
@@ -201,7 +207,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     fn next_deadline(&self) -> Option<Instant> {
         let sockets = sooner(self.sockets.next_deadline(), self.handshakes.next_deadline());
         let network = sooner(self.link.neighbors.next_deadline(), self.fragments.next_deadline());
-        sooner(sockets, network)
+        sooner(sooner(sockets, network), self.groups.next_deadline())
     }
 
     /// Tells the time without taking a turn. Calls start their timers from the time that the stack knows, which

@@ -74,6 +74,7 @@ fn stack(config: &Config, shape: &Shape, index: usize, fast_open_key: [u8; 16]) 
             fragmented_packets: limits.fragmented_packets,
             fragments: limits.fragments,
             fragment_bytes: limits.fragment_bytes,
+            groups: limits.groups,
             routes: limits.routes,
             path_mtus: limits.path_mtus,
             loopback_queue: limits.loopback_queue,

@@ -411,6 +411,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// # Errors
     /// [`Stale`].
     pub fn datagram_close(&mut self, socket: SocketId) -> Result<(), Stale> {
+        self.sockets.table.user_datagram_mut(socket).ok_or(Stale)?;
+        self.leave_all(socket);
         let closed = self.sockets.table.user_datagram_mut(socket).ok_or(Stale)?;
         if self.sockets.buffers.queued(&closed.send) == 0 {
             self.sockets.remove(socket);

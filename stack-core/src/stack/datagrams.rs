@@ -6,7 +6,6 @@ use super::Stack;
 use super::ingress::Incoming;
 use super::link::{NotSent, Outgoing};
 use super::segments::{Sent, Stalled};
-use super::socket_table::Kind;
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::datagram::DatagramHeader;
@@ -46,7 +45,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
     }
 
-    /// Puts a datagram into the socket on `local`; `false` if there is none that wants it.
+    /// Puts a datagram into the socket on `local` that names it most closely, or into each one that has joined the
+    /// group that `local` is, or that hears everybody; `false` if there is none that wants it.
     pub(super) fn deliver(
         &mut self,
         protocol: Protocol,
@@ -54,22 +54,29 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         remote: Endpoint,
         payload: [&[u8]; 2],
     ) -> bool {
-        let Some(id) = self.sockets.demux.datagram(protocol, local) else { return false };
-        let Some(slot) = self.sockets.table.get_mut(id) else { return false };
-        let Kind::Datagram(socket) = &mut slot.kind else { return false };
-        if !socket.wants(remote) {
-            return false;
-        }
         let header = DatagramHeader {
             payload_len: (payload[0].len() + payload[1].len()) as u16,
             remote: remote.socket_addr(),
             local: local.address.into(),
         };
-        match socket.store(&mut self.sockets.buffers, &header, payload) {
-            Ok(()) => self.sockets.notify(id, Readiness::READABLE),
-            Err(_) => self.counters.rx_socket_full += 1,
+        let is_group = local.address.is_multicast();
+        let for_many = is_group || self.link.interface.is_broadcast(local.address);
+        let mut delivered = false;
+        for id in self.sockets.demux.datagrams(protocol, local).into_iter().flatten() {
+            let Some(socket) = self.sockets.table.datagram_mut(id) else { continue };
+            if !socket.wants(remote) || (is_group && !socket.hears(local.address)) {
+                continue;
+            }
+            match socket.store(&mut self.sockets.buffers, &header, payload) {
+                Ok(()) => self.sockets.notify(id, Readiness::READABLE),
+                Err(_) => self.counters.rx_socket_full += 1,
+            }
+            delivered = true;
+            if !for_many {
+                break;
+            }
         }
-        true
+        delivered
     }
 
     /// Sends the datagrams that a socket has queued.
@@ -85,6 +92,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             } else {
                 self.send_datagram(id, &record)
             };
+            if outcome.is_ok() && record.remote.ip().is_multicast() {
+                self.loop_back(id, &record);
+            }
             let Some(socket) = self.sockets.table.datagram_mut(id) else { return Ok(Sent::Everything) };
             match outcome {
                 Err(NotSent::Busy) => return Err(Stalled),
@@ -98,6 +108,25 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             }
         }
         Ok(Sent::Share)
+    }
+
+    /// A datagram to a group reaches our own members as well (RFC 1112 §6.1).
+    #[cold]
+    fn loop_back(&mut self, id: SocketId, record: &DatagramHeader) {
+        let group = Address::from(record.remote.ip());
+        let Some(socket) = self.sockets.table.datagram_mut(id) else { return };
+        let looped = socket.groups.as_ref().is_none_or(|groups| groups.looped);
+        let is_member = group.as_v4().is_some_and(|group| self.groups.contains(group));
+        if socket.is_echo() || !looped || !is_member {
+            return;
+        }
+        let chosen = [record.local.into(), socket.local.address].into_iter().find(|own| own.is_host());
+        let Some(source) = chosen.or_else(|| self.link.interface.source_for(group)) else { return };
+        let remote = Endpoint::new(source, socket.local.port);
+        let mut payload = alloc::vec![0; usize::from(record.payload_len)];
+        self.sockets.buffers.copy_queued(&socket.send, DatagramHeader::LEN, &mut payload);
+        let local = Endpoint::new(group, record.remote.port());
+        self.deliver(Protocol::UDP, local, remote, [&payload, &[]]);
     }
 
     fn send_datagram(&mut self, id: SocketId, record: &DatagramHeader) -> Result<(), NotSent> {
@@ -179,6 +208,9 @@ fn addressed<B: Buffers>(
     if source.is_some_and(|own| own.is_v4() != destination.is_v4()) {
         return Err(NotSent::NoRoute);
     }
+    // RFC 1112 §6.1: to the hosts of the link, unless the user wants to reach further.
+    let ttl = socket.groups.as_ref().map_or(1, |groups| groups.ttl);
+    let hops = destination.is_multicast().then_some(ttl);
     let fragmentation = socket.fragmentation;
-    Ok(Outgoing { source, destination, protocol: socket.protocol, len, piece: len, fragmentation })
+    Ok(Outgoing { source, destination, protocol: socket.protocol, len, piece: len, fragmentation, hops })
 }

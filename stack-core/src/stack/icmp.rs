@@ -70,6 +70,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             len: message.len(),
             piece: message.len(),
             fragmentation: Fragmentation::Anywhere,
+            hops: None,
         };
         let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             message.emit(slot.bytes);

@@ -8,7 +8,9 @@ use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::counters::Counters;
 use crate::wire::ipv6::extensions::Upper;
-use crate::wire::{EtherType, EthernetRepr, Ipv4Packet, Ipv6Packet, MacAddr, Malformed, Protocol, Sum};
+use crate::wire::{
+    EtherType, EthernetRepr, Ipv4Packet, Ipv4Repr, Ipv6Packet, MacAddr, Malformed, Protocol, Sum,
+};
 
 /// An IP packet for us, its header checked and stripped.
 #[derive(Clone, Copy)]
@@ -128,7 +130,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         let interface = &self.link.interface;
         let unicast = interface.owns(destination);
-        if !unicast && !interface.is_broadcast(destination) && !repr.dst.is_multicast() {
+        if !unicast && !interface.is_broadcast(destination) && !self.hears(repr) {
             self.counters.rx_other_address += 1;
             return;
         }
@@ -145,6 +147,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         incoming.unicast = unicast;
         self.receive_packet(repr.protocol, &incoming);
+    }
+
+    /// Whether a packet to a group is for us: one that we have joined, or IGMP, which is about groups.
+    fn hears(&self, packet: Ipv4Repr) -> bool {
+        packet.dst.is_multicast() && (packet.protocol == Protocol::IGMP || self.groups.contains(packet.dst))
     }
 
     #[inline]
@@ -217,6 +224,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Protocol::TCP if incoming.unicast => self.receive_segment(incoming),
             Protocol::UDP => self.receive_datagram(incoming),
             Protocol::ICMP => self.receive_icmp(incoming),
+            Protocol::IGMP if incoming.destination.is_v4() => self.receive_igmp(incoming),
             // RFC 9293 §3.9.2.3 (MUST-57): TCP to a group or to everybody is dropped silently.
             Protocol::TCP => self.counters.rx_other_address += 1,
             _ => {

@@ -60,6 +60,8 @@ pub(crate) struct Outgoing {
     /// Those of each piece, where the device cuts the packet into several; otherwise `len`.
     pub(crate) piece: usize,
     pub(crate) fragmentation: Fragmentation,
+    /// How many routers it may pass, where its sender has chosen that.
+    pub(crate) hops: Option<u8>,
 }
 
 /// Who may cut a packet that is larger than its path carries.
@@ -220,6 +222,41 @@ impl<I: PacketIo> Link<I> {
         Ok(())
     }
 
+    /// Sends `len` bytes of IGMP, which `fill` writes, to a group (RFC 3376 §4).
+    pub(crate) fn send_igmp(
+        &mut self,
+        counters: &mut Counters,
+        to: Ipv4Addr,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), NotSent> {
+        self.make_room(counters)?;
+        let ethernet = self.ethernet(MacAddr::multicast_for_v4(to), EtherType::IPV4);
+        let offset = ethernet.header_len();
+        let mut frame = self.io.alloc().ok_or(NotSent::Busy)?;
+        let bytes = frame.append(offset + ipv4::ROUTER_ALERT_HEADER_LEN + len).ok_or(NotSent::TooLarge)?;
+        ethernet.emit(bytes);
+        let (header, message) = bytes[offset..].split_at_mut(ipv4::ROUTER_ALERT_HEADER_LEN);
+        // RFC 3376 §4.2.13: who has no address yet reports all the same.
+        let source = self.interface.source_for(to.into()).and_then(Address::as_v4);
+        let repr = Ipv4Repr {
+            src: source.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            dst: to,
+            protocol: Protocol::IGMP,
+            ttl: 1,
+            // RFC 3376 §4: the precedence of control between networks.
+            tos: 0xc0,
+            ident: 0,
+            dont_fragment: true,
+            fragment: None,
+            payload_len: len as u16,
+        };
+        ipv4::emit_with_router_alert(&repr, header);
+        fill(message);
+        self.push(counters, frame);
+        Ok(())
+    }
+
     /// The largest packet to `destination`, in bytes, as far as is known.
     pub(crate) fn path_mtu(&self, now: Instant, destination: Address) -> usize {
         let known = self.paths.get(now, destination).map_or(usize::MAX, usize::from);
@@ -299,7 +336,7 @@ impl<I: PacketIo> Link<I> {
                 src,
                 dst,
                 protocol: packet.protocol,
-                ttl: 64,
+                ttl: packet.hops.unwrap_or(64),
                 tos: 0,
                 ident: self.ident,
                 // On a path that carries less than is believed of one, routers may do what they must.
@@ -313,7 +350,7 @@ impl<I: PacketIo> Link<I> {
             src: source.to_v6(),
             dst: packet.destination.to_v6(),
             next_header: packet.protocol,
-            hop_limit: self.interface.hop_limit,
+            hop_limit: packet.hops.unwrap_or(self.interface.hop_limit),
             traffic_class: 0,
             flow_label: 0,
             payload_len,

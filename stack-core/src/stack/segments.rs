@@ -255,6 +255,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             len,
             piece: len,
             fragmentation: Fragmentation::Never,
+            hops: None,
         };
         self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             let header_len = header.emit(options, slot.bytes);
@@ -283,6 +284,7 @@ fn send_next_segment<I: PacketIo, B: Buffers>(
         len: header_len + payload_len,
         piece: header_len + payload_len.min(usize::from(plan.mss)),
         fragmentation: Fragmentation::Never,
+        hops: None,
     };
     let offload = link.io.caps().tx_checksum;
     let buffers = &cx.buffers;

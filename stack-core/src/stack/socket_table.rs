@@ -162,6 +162,7 @@ impl<B: Buffers> Sockets<B> {
             local,
             peer: None,
             fragmentation: Fragmentation::Source,
+            groups: None,
             send,
             receive,
             error: None,

@@ -156,6 +156,11 @@ impl Demux {
         bound(&self.datagrams, local, |end| (protocol, end))
     }
 
+    /// The datagram sockets for packets of `protocol` to `local`: one on that address, and one on all.
+    pub(crate) fn datagrams(&self, protocol: Protocol, local: Endpoint) -> [Option<SocketId>; 2] {
+        [local, local.anywhere()].map(|end| self.datagrams.get(&(protocol, end)).copied())
+    }
+
     /// Whether a listener on `local` would take connections from another one.
     pub(crate) fn listener_conflicts(&self, local: Endpoint) -> bool {
         names(local).any(|local| self.listeners.contains_key(&local))

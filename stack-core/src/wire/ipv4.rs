@@ -143,6 +143,26 @@ impl Ipv4Repr {
     }
 }
 
+/// Length of the header that [`emit_with_router_alert`] writes.
+pub const ROUTER_ALERT_HEADER_LEN: usize = HEADER_LEN + 4;
+
+/// Writes a header with the option that asks routers to look at the packet (RFC 2113).
+///
+/// # Panics
+/// If `out` is shorter than [`ROUTER_ALERT_HEADER_LEN`].
+pub fn emit_with_router_alert(repr: &Ipv4Repr, out: &mut [u8]) {
+    let out = &mut out[..ROUTER_ALERT_HEADER_LEN];
+    repr.emit(out);
+    out[HEADER_LEN..].copy_from_slice(&[0x94, 4, 0, 0]);
+    let (header, _) = Header::mut_from_prefix(out).expect("an IPv4 header");
+    header.version_ihl += 1;
+    header.total_len = (header.total_len.get() + 4).into();
+    header.checksum = 0.into();
+    let checksum = sum(out).finish();
+    let (header, _) = Header::mut_from_prefix(out).expect("an IPv4 header");
+    header.checksum = checksum.into();
+}
+
 /// Makes the first part of a packet, behind which the others have been put, the header of the whole: `packet` is
 /// all of it.
 ///
@@ -171,6 +191,8 @@ impl Protocol {
     pub const TCP: Self = Self(6);
     /// The User Datagram Protocol.
     pub const UDP: Self = Self(17);
+    /// The Internet Group Management Protocol.
+    pub const IGMP: Self = Self(2);
     /// ICMP for IPv6.
     pub const ICMPV6: Self = Self(58);
 }

@@ -143,7 +143,7 @@ fn connected_socket_hears_its_peer_alone() {
 fn datagrams_to_everybody_arrive_at_a_socket_for_all_addresses() {
     let mut script = Script::new();
     let socket = bind(&mut script, Ipv4Addr::UNSPECIFIED, 53);
-    for everybody in [EVERYBODY, Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 251)] {
+    for everybody in [EVERYBODY, Ipv4Addr::BROADCAST, Ipv4Addr::new(224, 0, 0, 1)] {
         script.inject_frame(&udp((PEER, 99), (everybody, 53), b"hello all"));
         assert_eq!(receive(&mut script, socket).unwrap().0, b"hello all");
     }

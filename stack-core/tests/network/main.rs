@@ -3,6 +3,7 @@
 mod datagrams;
 mod fragments;
 mod frames;
+mod groups;
 mod handles;
 mod icmp;
 mod limits;
