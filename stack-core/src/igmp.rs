@@ -35,6 +35,7 @@ struct Group {
 
 /// What is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and never for long")]
 pub(crate) enum GroupReport {
     /// To all routers of version 3.
     Records(ArrayVec<IgmpRecord, MAX_RECORDS>),
