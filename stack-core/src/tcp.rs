@@ -129,7 +129,7 @@ pub(crate) struct Segment<'a> {
     pub(crate) flags: TcpFlags,
     /// As in the header: not scaled.
     pub(crate) window: u16,
-    pub(crate) options: TcpOptions,
+    pub(crate) options: &'a TcpOptions,
     pub(crate) payload: &'a [u8],
     /// Segments on the wire that the device joined into this one.
     pub(crate) joined: u32,

@@ -42,7 +42,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub(super) fn receive_segment(&mut self, incoming: &Incoming<'_>) {
         let Some(verify) = self.must_verify(incoming.offload) else { return };
         let pseudo = verify.then(|| incoming.pseudo(Protocol::TCP, incoming.payload.len()));
-        let (ports, segment) = match parse(incoming.payload, pseudo, incoming.offload) {
+        let mut options = TcpOptions::default();
+        let (ports, segment) = match parse(incoming.payload, pseudo, incoming.offload, &mut options) {
             Ok(parsed) => parsed,
             Err(malformed) => {
                 if self.admits(incoming) {
@@ -76,7 +77,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             return false;
         }
         let Some(verify) = self.must_verify(offload) else { return true };
-        match parse(segment, verify.then_some(pseudo), offload) {
+        let mut options = TcpOptions::default();
+        match parse(segment, verify.then_some(pseudo), offload, &mut options) {
             Ok((_, segment)) => self.give_segment(socket, &segment),
             Err(malformed) => self.counters.count_malformed(malformed),
         }
@@ -324,21 +326,27 @@ pub(super) enum Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stalled;
 
-/// Reads a segment, and verifies its checksum where the sum of the pseudo-header is given.
+/// Reads a segment, its options to `options`, and verifies its checksum where the sum of the pseudo-header is given.
 #[inline(always)]
-fn parse(bytes: &[u8], pseudo: Option<Sum>, offload: RxOffload) -> Result<(Ports, Segment<'_>), Malformed> {
-    let TcpSegment { header, options, payload } = TcpSegment::parse(bytes)?;
+fn parse<'a>(
+    bytes: &'a [u8],
+    pseudo: Option<Sum>,
+    offload: RxOffload,
+    options: &'a mut TcpOptions,
+) -> Result<(Ports, Segment<'a>), Malformed> {
+    let TcpSegment { header, options: unread, payload } = TcpSegment::parse(bytes)?;
     if let Some(pseudo) = pseudo {
         tcp::verify(pseudo, bytes)?;
     }
     let size = usize::from(offload.segment_size);
     let joined = if size == 0 { 1 } else { payload.len().div_ceil(size).max(1) as u32 };
+    options.read(unread)?;
     let segment = Segment {
         seq: SeqNumber(header.seq),
         ack: SeqNumber(header.ack),
         flags: header.flags,
         window: header.window,
-        options: TcpOptions::parse(options)?,
+        options,
         payload,
         joined,
     };

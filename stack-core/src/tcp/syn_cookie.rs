@@ -125,14 +125,17 @@ mod tests {
         Offer { mss, timestamps: Some(0), ..Offer::NOTHING }
     }
 
-    fn answer(cookie: SeqNumber, irs: SeqNumber, echo: u32) -> Segment<'static> {
-        let timestamps = Some(Timestamps { value: 7, echo });
+    fn echoing(echo: u32) -> TcpOptions {
+        TcpOptions { timestamps: Some(Timestamps { value: 7, echo }), ..TcpOptions::default() }
+    }
+
+    fn answer(cookie: SeqNumber, irs: SeqNumber, options: &TcpOptions) -> Segment<'_> {
         Segment {
             seq: irs + 1,
             ack: cookie + 1,
             flags: TcpFlags::ACK,
             window: 100,
-            options: TcpOptions { timestamps, ..TcpOptions::default() },
+            options,
             payload: &[],
             joined: 1,
         }
@@ -144,7 +147,8 @@ mod tests {
             let (secret, irs) = (secret(), SeqNumber(9));
             let cookie = bake(&secret, &tuple(1), irs, &offer(mss), Instant::ZERO);
             let exchange =
-                open(&secret, &tuple(1), &answer(cookie, irs, 0), offer(1_460), Instant::ZERO).unwrap();
+                open(&secret, &tuple(1), &answer(cookie, irs, &echoing(0)), offer(1_460), Instant::ZERO)
+                    .unwrap();
             assert_eq!((exchange.peers.mss, exchange.iss, exchange.irs), (told, cookie, irs));
         }
     }
@@ -153,11 +157,15 @@ mod tests {
     fn cookie_is_good_for_its_own_ends_and_sequence_number_alone() {
         let (secret, irs) = (secret(), SeqNumber(9));
         let cookie = bake(&secret, &tuple(1), irs, &offer(1_460), Instant::ZERO);
-        let open = |tuple, segment| open(&secret, &tuple, &segment, offer(1_460), Instant::ZERO).is_some();
-        assert!(open(tuple(1), answer(cookie, irs, 0)));
-        assert!(!open(tuple(2), answer(cookie, irs, 0)));
-        assert!(!open(tuple(1), answer(cookie, irs + 1, 0)));
-        assert!((1..1_000).all(|wrong| !open(tuple(1), answer(cookie + wrong, irs, 0))));
+        let options = echoing(0);
+        let open = |tuple, cookie, irs| {
+            let answer = answer(cookie, irs, &options);
+            open(&secret, &tuple, &answer, offer(1_460), Instant::ZERO).is_some()
+        };
+        assert!(open(tuple(1), cookie, irs));
+        assert!(!open(tuple(2), cookie, irs));
+        assert!(!open(tuple(1), cookie, irs + 1));
+        assert!((1..1_000).all(|wrong| !open(tuple(1), cookie + wrong, irs)));
     }
 
     #[test]
@@ -168,7 +176,7 @@ mod tests {
             let cookie = bake(&secret, &tuple(1), irs, &offer(1_460), made);
             let good = |after: u64| {
                 let now = made + Duration::from_secs(after);
-                open(&secret, &tuple(1), &answer(cookie, irs, 0), offer(1_460), now).is_some()
+                open(&secret, &tuple(1), &answer(cookie, irs, &echoing(0)), offer(1_460), now).is_some()
             };
             assert!(good(0) && good(64) && !good(128) && !good(192));
         }
@@ -184,7 +192,8 @@ mod tests {
                     assert!(clock.wrapping_sub(stamp) < 1 << 6, "{stamp} for {clock}");
                     let (secret, irs) = (secret(), SeqNumber(9));
                     let cookie = bake(&secret, &tuple(1), irs, &peers, Instant::ZERO);
-                    let answer = answer(cookie, irs, stamp);
+                    let options = echoing(stamp);
+                    let answer = answer(cookie, irs, &options);
                     let told = open(&secret, &tuple(1), &answer, offer(1_460), Instant::ZERO).unwrap().peers;
                     assert_eq!((told.scale, told.sack, told.timestamps), (peers.scale, sack, Some(7)));
                 }

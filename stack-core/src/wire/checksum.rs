@@ -7,7 +7,7 @@ use crate::address::Address;
 
 /// A one's complement sum of 16-bit words that is still open: more can be added to it.
 ///
-/// The words are added in the machine's own byte order and in lanes of 64 bits, both of which RFC 1071 §2
+/// The words are added in the machine's own byte order and 64 bits at once, both of which RFC 1071 §2
 /// shows to lead to the same result: a one's complement sum does not care where its carries are added back.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum(u64);
@@ -17,20 +17,11 @@ pub struct Sum(u64);
 #[must_use]
 pub fn sum(bytes: &[u8]) -> Sum {
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    // Each lane counts its carries in the upper half of a u128, which costs one more instruction a word. Four
-    // lanes keep the processor from waiting for the last carry before it takes the next word.
-    let mut lanes = [0_u128; BLOCK / 8];
+    let mut total = Chains::default();
     for block in blocks {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
-            *lane += u128::from(u64::from_ne_bytes(*word));
-        }
+        total.add(block);
     }
-    let mut total: u128 = lanes.iter().sum();
-    let (words, rest) = rest.as_chunks::<8>();
-    for word in words {
-        total += u128::from(u64::from_ne_bytes(*word));
-    }
-    Sum(total as u64).add(Sum((total >> 64) as u64)).add(Sum(last_bytes(rest)))
+    total.finish(rest)
 }
 
 impl Sum {
@@ -130,7 +121,51 @@ impl Sum {
 }
 
 /// Bytes that the main loop of [`sum`] takes at once.
-const BLOCK: usize = 32;
+const BLOCK: usize = 128;
+
+/// Two sums that wait for each other's carries nowhere, so that a processor adds to both at once.
+#[derive(Default)]
+struct Chains {
+    sums: [u64; 2],
+    /// Carries out of both.
+    carries: u64,
+}
+
+impl Chains {
+    #[inline]
+    fn add(&mut self, block: &[u8; BLOCK]) {
+        let (halves, _) = block.as_chunks::<{ BLOCK / 2 }>();
+        for (sum, half) in self.sums.iter_mut().zip(halves) {
+            chain(sum, &mut self.carries, half);
+        }
+    }
+
+    /// The sum of all blocks and of the bytes that follow them, fewer than a block.
+    #[inline]
+    fn finish(self, rest: &[u8]) -> Sum {
+        let Self { sums: [mut total, other], mut carries } = self;
+        chain(&mut total, &mut carries, &other.to_ne_bytes());
+        let (quarters, rest) = rest.as_chunks::<{ BLOCK / 4 }>();
+        for quarter in quarters {
+            chain(&mut total, &mut carries, quarter);
+        }
+        let (words, rest) = rest.as_chunks::<8>();
+        for word in words {
+            chain(&mut total, &mut carries, word);
+        }
+        Sum(total).add(Sum(carries + last_bytes(rest)))
+    }
+}
+
+/// Adds words of 8 bytes, the carry of each to the next one: an instruction each. The last carry is counted.
+#[inline(always)]
+fn chain<const N: usize>(sum: &mut u64, carries: &mut u64, bytes: &[u8; N]) {
+    let mut carry = false;
+    for word in bytes.as_chunks::<8>().0 {
+        (*sum, carry) = sum.carrying_add(u64::from_ne_bytes(*word), carry);
+    }
+    *carries += u64::from(carry);
+}
 
 /// The sum of up to 7 bytes.
 #[inline]

@@ -86,27 +86,35 @@ impl TcpOptions {
     /// # Errors
     /// [`Malformed::BadOption`] if an option's length leads beyond the header or is not that of its kind.
     #[inline]
-    pub fn parse(options: &[u8]) -> Result<Self, Malformed> {
-        // RFC 7323 appendix A: what nearly every segment of a connection carries, and nothing else.
-        if let Ok([NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN, clocks @ ..]) =
-            <&[u8; ALIGNED_TIMESTAMPS_LEN]>::try_from(options)
-        {
-            return Ok(Self { timestamps: Some(Timestamps::read(clocks)), ..Self::default() });
-        }
-        Self::parse_any(options)
+    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut options = Self::default();
+        options.read(bytes)?;
+        Ok(options)
     }
 
-    fn parse_any(mut bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut options = Self::default();
+    /// As [`parse`](Self::parse), into options that are empty yet: every segment pays for moving them.
+    #[inline]
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        // RFC 7323 appendix A: what nearly every segment of a connection carries, and nothing else.
+        if let Ok([NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN, clocks @ ..]) =
+            <&[u8; ALIGNED_TIMESTAMPS_LEN]>::try_from(bytes)
+        {
+            self.timestamps = Some(Timestamps::read(clocks));
+            return Ok(());
+        }
+        self.read_any(bytes)
+    }
+
+    fn read_any(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
         loop {
             bytes = match bytes {
-                [] | [END, ..] => return Ok(options),
+                [] | [END, ..] => return Ok(()),
                 [NO_OPERATION, rest @ ..] => rest,
                 // RFC 9293 §3.1 (MUST-7): an illegal length must do no harm.
                 [kind, len @ 2..=u8::MAX, ..] => {
                     let (option, rest) =
                         bytes.split_at_checked(usize::from(*len)).ok_or(Malformed::BadOption)?;
-                    options.take(*kind, option.get(2..).unwrap_or_default())?;
+                    self.take(*kind, option.get(2..).unwrap_or_default())?;
                     rest
                 }
                 _ => return Err(Malformed::BadOption),
