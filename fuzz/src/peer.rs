@@ -308,6 +308,10 @@ impl Run {
         if frame.tx.segmentation.is_none() {
             assert!(bytes.len() <= 1_500, "the packet fits the link");
         }
+        if repr.fragment.is_some() {
+            assert_ne!(repr.protocol, Protocol::TCP, "segments are cut to fit");
+            return;
+        }
         let pseudo = Sum::pseudo_v4(repr.src, repr.dst, repr.protocol, payload.len());
         match repr.protocol {
             Protocol::TCP => {
@@ -547,6 +551,7 @@ fn config(setup: Setup) -> StackConfig {
             fast_open_servers: 2,
             accept_queue: 2,
             out_of_order_ranges: 4,
+            in_flight_records: 8,
             neighbors: 4,
             neighbor_queue: 2,
             fragmented_packets: 2,
