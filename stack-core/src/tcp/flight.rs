@@ -47,8 +47,6 @@ pub(crate) struct Flight {
     pub(super) limited_until: SeqNumber,
     /// The end of what was ever sent again.
     pub(super) resent_until: SeqNumber,
-    /// Bytes that were sent again, less those that the peer has told to be duplicates.
-    pub(super) unexplained: u64,
 }
 
 /// What makes a flight differ from others at its beginning.
@@ -84,7 +82,6 @@ impl Flight {
             timeout: now,
             limited_until: una,
             resent_until: una,
-            unexplained: 0,
         }
     }
 
@@ -200,13 +197,12 @@ impl Flight {
         self.board.resent(start, len, now, departure, limit);
         self.prr.sent(len);
         self.resent_until = self.resent_until.max(start + len);
-        self.unexplained += u64::from(len);
         // RFC 8985 §7.3: after a probe the retransmission timer runs; RFC 6298 §5: after a retransmission as well.
         if self.probe.is_due() {
             self.probe.sent(self.board.end(), true);
             self.timeout = now + rto;
         } else {
-            self.doubt.resent(len, now);
+            self.doubt.resent(start, len, now);
             if start == self.board.una() && !self.must_resend {
                 self.timeout = now + rto;
             }

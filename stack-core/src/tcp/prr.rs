@@ -47,7 +47,8 @@ impl Prr {
         self.delivered = self.delivered.saturating_add(delivered);
         let allowance = if pipe > ssthresh {
             let share = u64::from(self.delivered) * u64::from(ssthresh);
-            let share = share.div_ceil(u64::from(self.flight.max(1)));
+            // The RFC counts in segments, and rounds up: else a small window would stand still.
+            let share = share.div_ceil(u64::from(self.flight.max(1))).next_multiple_of(u64::from(mss.max(1)));
             u32::try_from(share).unwrap_or(u32::MAX).saturating_sub(self.sent)
         } else {
             // The slow start part (SSRB) catches up with what was lost on top, but only while things get better;
@@ -56,8 +57,9 @@ impl Prr {
             let limit = if safe { conserving.max(delivered).saturating_add(mss) } else { conserving };
             limit.min(ssthresh - pipe)
         };
-        // RFC 6937 §3: the first retransmission always leaves.
-        self.allowance = if self.sent == 0 { allowance.max(mss) } else { allowance };
+        // RFC 6937 §3: the first retransmission always leaves; and one more where nothing is in flight that could be
+        // acknowledged, for else the timeout would come.
+        self.allowance = if self.sent == 0 || pipe == 0 { allowance.max(mss) } else { allowance };
     }
 }
 
@@ -82,7 +84,7 @@ mod tests {
             }
         }
         // And one for each once half of the window is reached.
-        assert_eq!(sent, [1, 0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 1, 1]);
+        assert_eq!(sent, [1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 1]);
         assert_eq!(pipe, 10 * MSS);
     }
 

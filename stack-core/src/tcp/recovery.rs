@@ -209,21 +209,12 @@ impl Flight {
         }
     }
 
-    /// The peer has received something twice: the window for reordering was too small, and the last reduction of the
-    /// congestion window perhaps needless. Not where there are more duplicates than were sent: then the path makes
-    /// them (RFC 3708 §3).
+    /// The peer has received something twice: if we have sent it twice, the window for reordering was too small, and the
+    /// last reduction of the congestion window perhaps needless.
     fn on_duplicate(&mut self, left: SeqNumber, right: SeqNumber) {
-        let len = u64::from(right.since(left));
-        if self.unexplained < len {
-            return;
+        if self.doubt.on_duplicate(left, right) {
+            self.rack.on_duplicate(self.board.una(), self.board.end());
         }
-        self.unexplained -= len;
-        if self.probe.is_repeated(right) {
-            // Repeated by a timer and not because something came late.
-            return;
-        }
-        self.doubt.on_duplicate(left, right);
-        self.rack.on_duplicate(self.board.una(), self.board.end());
     }
 
     /// Without SACK, a duplicate says that some segment has arrived, but not which one (RFC 5681 §3.2). It counts as
@@ -390,7 +381,7 @@ impl Flight {
         self.phase = Phase::Fast;
         self.recover = self.board.end();
         self.prr = Prr::new(flight);
-        self.doubt = Doubt::begin(self.board.una());
+        self.doubt = Doubt::begin();
         self.probe.cancel();
         self.congestion.on_loss(&Self::snapshot(flight, mss, now));
     }
@@ -499,7 +490,7 @@ impl Flight {
         // RFC 5682 §3.1 step 1: not if a recovery was under way.
         self.frto = if self.phase == Phase::Open && self.sack { Frto::Repeated } else { Frto::Off };
         if self.phase != Phase::Timeout {
-            self.doubt = Doubt::begin(self.board.una());
+            self.doubt = Doubt::begin();
         }
         self.phase = Phase::Timeout;
         self.recover = self.board.end();

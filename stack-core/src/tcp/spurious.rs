@@ -1,58 +1,73 @@
 //! Reductions of the window that answered to nothing, because what seemed lost had arrived: by what an
 //! acknowledgement shows (F-RTO, RFC 5682), by timestamps (Eifel, RFC 3522), and by D-SACK (RFC 3708 §3).
 
+use arrayvec::ArrayVec;
+
 use super::seq::SeqNumber;
 use super::timestamps::Timestamps;
 use crate::time::Instant;
 
 /// What has to be seen for the last reduction to be undone.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Doubt {
-    /// A reduction may turn out to have been needless: SND.UNA when it was made.
-    since: Option<SeqNumber>,
-    /// Bytes sent again since, and how many of them have not turned out to be duplicates.
-    resent: u32,
-    unexplained: u32,
-    /// When the first of them was sent.
+    /// A reduction was made, and may turn out to have been needless.
+    is_open: bool,
+    /// What was sent again since, and has not turned out to be a duplicate: the first place, and the one behind.
+    unexplained: ArrayVec<(SeqNumber, SeqNumber), MOST_RANGES>,
+    /// There was more of that than could be kept, and so no proof that all of it was needless.
+    beyond_proof: bool,
+    /// When the first of it was sent.
     first_resent: Option<Instant>,
 }
 
+/// Where a recovery repeats more ranges than this, hardly all of them were needless.
+const MOST_RANGES: usize = 8;
+
 impl Doubt {
     /// The window was reduced.
-    pub(crate) const fn begin(una: SeqNumber) -> Self {
-        Self { since: Some(una), resent: 0, unexplained: 0, first_resent: None }
+    pub(crate) fn begin() -> Self {
+        Self { is_open: true, ..Self::default() }
     }
 
-    /// `len` bytes were sent again.
-    pub(crate) fn resent(&mut self, len: u32, now: Instant) {
-        self.resent = self.resent.saturating_add(len);
-        self.unexplained = self.unexplained.saturating_add(len);
+    /// `len` places from `start` on were sent again.
+    pub(crate) fn resent(&mut self, start: SeqNumber, len: u32, now: Instant) {
         self.first_resent = self.first_resent.or(Some(now));
-    }
-
-    /// The peer has received what lies between `start` and `end` twice.
-    pub(crate) fn on_duplicate(&mut self, start: SeqNumber, end: SeqNumber) {
-        if self.since.is_some_and(|since| !start.before(since)) {
-            self.unexplained = self.unexplained.saturating_sub(end.since(start));
+        match self.unexplained.last_mut() {
+            Some(last) if last.1 == start => last.1 = start + len,
+            _ => self.beyond_proof |= self.unexplained.try_push((start, start + len)).is_err(),
         }
     }
 
+    /// The peer has received what lies between `start` and `end` twice. Returns whether that is because it was sent
+    /// twice, as far as is known: a path may make duplicates itself (RFC 3708 §3).
+    pub(crate) fn on_duplicate(&mut self, start: SeqNumber, end: SeqNumber) -> bool {
+        let mut explains = false;
+        for range in &mut self.unexplained {
+            if !range.0.before(start) && range.0.before(end) {
+                range.0 = range.1.min(end);
+                explains = true;
+            }
+        }
+        self.unexplained.retain(|range| range.0 != range.1);
+        explains
+    }
+
     /// RFC 3708 §3: all that was sent again since the reduction had arrived before.
-    pub(crate) const fn is_cleared_by_duplicates(&self) -> bool {
-        self.since.is_some() && self.resent > 0 && self.unexplained == 0
+    pub(crate) fn is_cleared_by_duplicates(&self) -> bool {
+        self.is_open && self.first_resent.is_some() && self.unexplained.is_empty() && !self.beyond_proof
     }
 
     /// RFC 3522 §3.2: an acknowledgement of something new that echoes a timestamp from before the first
     /// retransmission answers the original.
     pub(crate) fn is_cleared_by_echo(&self, timestamps: Option<(&Timestamps, u32)>) -> bool {
         let Some((timestamps, echo)) = timestamps else { return false };
-        self.since.is_some()
+        self.is_open
             && self.first_resent.is_some_and(|first_resent| timestamps.is_from_before(echo, first_resent))
     }
 
     /// There is nothing to undo any more.
     pub(crate) const fn end(&mut self) {
-        self.since = None;
+        self.is_open = false;
     }
 }
 
@@ -125,28 +140,43 @@ mod tests {
 
     #[test]
     fn duplicates_of_everything_that_was_sent_again_clear_the_doubt() {
-        let mut doubt = Doubt::begin(seq(0));
+        let mut doubt = Doubt::begin();
         assert!(!doubt.is_cleared_by_duplicates(), "nothing was sent again yet");
-        doubt.resent(20, Instant::ZERO);
-        doubt.on_duplicate(seq(0), seq(10));
+        doubt.resent(seq(0), 20, Instant::ZERO);
+        doubt.resent(seq(40), 10, Instant::ZERO);
+        assert!(doubt.on_duplicate(seq(0), seq(10)));
+        assert!(doubt.on_duplicate(seq(40), seq(50)));
         assert!(!doubt.is_cleared_by_duplicates());
-        doubt.on_duplicate(seq(10), seq(20));
+        assert!(doubt.on_duplicate(seq(10), seq(20)));
         assert!(doubt.is_cleared_by_duplicates());
     }
 
     #[test]
-    fn duplicates_of_earlier_bytes_clear_nothing() {
-        let mut doubt = Doubt::begin(seq(100));
-        doubt.resent(10, Instant::ZERO);
-        doubt.on_duplicate(seq(80), seq(90));
+    fn duplicates_that_the_path_has_made_clear_nothing() {
+        let mut doubt = Doubt::begin();
+        doubt.resent(seq(10), 10, Instant::ZERO);
+        assert!(!doubt.on_duplicate(seq(0), seq(10)));
+        assert!(!doubt.on_duplicate(seq(20), seq(30)));
+        assert!(!doubt.is_cleared_by_duplicates());
+    }
+
+    #[test]
+    fn too_many_repetitions_cannot_all_be_proved_needless() {
+        let mut doubt = Doubt::begin();
+        for n in 0..20 {
+            doubt.resent(seq(20 * n), 10, Instant::ZERO);
+        }
+        for n in 0..20 {
+            doubt.on_duplicate(seq(20 * n), seq(20 * n + 10));
+        }
         assert!(!doubt.is_cleared_by_duplicates());
     }
 
     #[test]
     fn echo_from_before_the_repetition_clears_the_doubt() {
         let timestamps = Timestamps::new(0, 1_000, Instant::ZERO);
-        let mut doubt = Doubt::begin(seq(0));
-        doubt.resent(10, Instant::from_millis(50));
+        let mut doubt = Doubt::begin();
+        doubt.resent(seq(0), 10, Instant::from_millis(50));
         assert!(doubt.is_cleared_by_echo(Some((&timestamps, 1_049))));
         assert!(!doubt.is_cleared_by_echo(Some((&timestamps, 1_050))));
         assert!(!doubt.is_cleared_by_echo(None));

@@ -42,11 +42,6 @@ impl TailProbe {
         self.outstanding.is_some()
     }
 
-    /// Whether the outstanding probe repeated what ends at `end`.
-    pub(crate) fn is_repeated(&self, end: SeqNumber) -> bool {
-        self.outstanding.is_some_and(|probe| probe.resent && probe.end == end)
-    }
-
     /// Whether a probe shall leave now.
     #[inline]
     pub(crate) const fn is_due(&self) -> bool {

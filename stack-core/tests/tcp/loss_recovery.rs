@@ -80,6 +80,8 @@ fn no_time_is_lost_once_three_segments_have_overtaken_the_missing_one() {
     script.run_for(MS(40));
     script.inject(sack(0, &[(1, 4)]));
     script.expect(full(0));
+    // RFC 6937: three have arrived, and half as many leave, rounded up.
+    script.expect(full(10));
     script.expect_nothing();
 }
 

@@ -176,7 +176,7 @@ fn window_comes_down_to_half_by_a_segment_for_every_second_duplicate() {
     assert_eq!(script.skip(), 3);
     // RFC 5681 §3.2 (2): ssthresh = 5, what limited transmit had sent does not count. RFC 6937: of 12 in flight three
     // have arrived and one is lost, which makes 9 with the repetition.
-    for n in [None, None, Some(12), None, None, Some(13), Some(14)] {
+    for n in [None, Some(12), None, Some(13), None, None, Some(14)] {
         script.inject(ack(1));
         if let Some(n) = n {
             script.expect(full(n));
