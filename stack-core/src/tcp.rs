@@ -16,7 +16,7 @@
 //! | `output` | what a connection sends next |
 //! | `flight` | what is in flight, and all that is needed only while something is |
 //! | `scoreboard`, `recovery`, `rack`, `tail_loss_probe`, `spurious` | what has arrived and what was lost |
-//! | `congestion`, `prr`, `rate_sample` | how much may be in flight |
+//! | `congestion`, `prr`, `rate_sample`, `pacing` | how much may be in flight, and how fast it leaves |
 //! | `rtt`, `timers` | when to do something without being told |
 
 use core::hash::{Hash, Hasher};
@@ -33,6 +33,7 @@ pub(crate) mod handshake;
 pub(crate) mod isn;
 pub(crate) mod listener;
 pub(crate) mod output;
+pub(crate) mod pacing;
 pub(crate) mod path_mtu;
 pub(crate) mod prr;
 pub(crate) mod rack;

@@ -3,6 +3,7 @@
 //! threshold, and starts over from the initial window (RFC 5681 §4.1).
 
 use super::congestion::{Congestion, CongestionControl, Idle, Snapshot, initial_window};
+use super::pacing::Pacer;
 use super::prr::Prr;
 use super::rack::Rack;
 use super::rate_sample::RateSampler;
@@ -37,6 +38,7 @@ pub(crate) struct Flight {
     pub(super) doubt: Doubt,
     pub(super) frto: Frto,
     pub(super) rate: RateSampler,
+    pub(super) pacer: Pacer,
     /// When RACK may find something lost that no acknowledgement tells of.
     pub(super) look_again: Option<Instant>,
     /// The oldest lost segment leaves once more, whatever the window says.
@@ -77,6 +79,7 @@ impl Flight {
             doubt: Doubt::default(),
             frto: Frto::Off,
             rate: RateSampler::new(now),
+            pacer: Pacer::new(now),
             look_again: None,
             must_resend: false,
             timeout: now,
@@ -121,6 +124,31 @@ impl Flight {
         } else {
             self.congestion.window().saturating_sub(self.in_flight())
         }
+    }
+
+    /// How many bytes may leave at once at the pace of congestion control; or else, when they may.
+    #[inline]
+    pub(crate) fn pace(&mut self, mss: u32, now: Instant) -> Result<u32, Instant> {
+        let Some(rate) = self.congestion.pacing_rate() else { return Ok(u32::MAX) };
+        self.pacer.wait(now).map_or(Ok(Pacer::burst(rate, mss)), Err)
+    }
+
+    /// The time has come for what was held back.
+    pub(crate) fn on_pace_timer(&mut self) {
+        self.pacer.release();
+    }
+
+    #[inline]
+    fn note_pace(&mut self, len: u32, now: Instant) {
+        if let Some(rate) = self.congestion.pacing_rate() {
+            self.pacer.sent(len, rate, now);
+        }
+    }
+
+    /// Whether the next repetition leaves whatever the window and the pace say.
+    #[inline]
+    pub(crate) fn must_resend(&self) -> bool {
+        self.must_resend
     }
 
     /// What was lost and may leave now, at most `most` bytes of it: where it begins, and how long it is. It goes
@@ -174,6 +202,7 @@ impl Flight {
         let departure = self.rate.depart(before, before + len, now);
         self.board.push(len, now, departure, limit);
         self.prr.sent(len);
+        self.note_pace(len, now);
         if self.probe.is_due() {
             self.probe.sent(self.board.end(), false);
             self.timeout = now + rto;
@@ -196,6 +225,7 @@ impl Flight {
         let departure = self.rate.depart(before, before + len, now);
         self.board.resent(start, len, now, departure, limit);
         self.prr.sent(len);
+        self.note_pace(len, now);
         self.resent_until = self.resent_until.max(start + len);
         // RFC 8985 §7.3: after a probe the retransmission timer runs; RFC 6298 §5: after a retransmission as well.
         if self.probe.is_due() {
@@ -221,6 +251,9 @@ impl Flight {
     ) -> (Timer, Instant) {
         if self.board.is_empty() {
             return (Timer::Retransmit, now + rtt.rto(config));
+        }
+        if let Some(at) = self.pacer.holds_until() {
+            return (Timer::Pace, at);
         }
         if let Some(at) = self.look_again {
             return (Timer::Reorder, at);

@@ -241,11 +241,23 @@ impl<B: Buffers> Synchronized<B> {
         user: &Options,
     ) -> Option<Chunk> {
         let mss = u32::from(mss);
-        let largest = max_payload.max(mss);
-        if self.flight.as_ref().is_some_and(|flight| flight.has_output())
-            && let Some(chunk) = self.next_repair(queued, mss, largest)
+        let mut largest = max_payload.max(mss);
+        if let Some(flight) = &mut self.flight
+            && (flight.has_output() || self.snd.flight() < queued)
         {
-            return Some(chunk);
+            match flight.pace(mss, cx.now) {
+                Ok(burst) => largest = largest.min(burst),
+                Err(_) if flight.must_resend() || flight.must_probe() => {}
+                Err(at) => {
+                    self.timers.set(Timer::Pace, at);
+                    return None;
+                }
+            }
+            if flight.has_output()
+                && let Some(chunk) = self.next_repair(queued, mss, largest)
+            {
+                return Some(chunk);
+            }
         }
         let snd = &self.snd;
         let unsent = queued.saturating_sub(snd.flight());

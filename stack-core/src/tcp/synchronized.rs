@@ -360,7 +360,7 @@ impl<B: Buffers> Synchronized<B> {
         while let Some(timer) = self.timers.expire(cx.now) {
             let led_to = match timer {
                 Timer::Retransmit => self.on_retransmit(cx),
-                Timer::Reorder | Timer::TailProbe => self.on_loss_timer(cx, timer),
+                Timer::Reorder | Timer::TailProbe | Timer::Pace => self.on_flight_timer(cx, timer),
                 Timer::Persist => self.on_persist(cx),
                 Timer::DelayedAck => self.acknowledge(),
                 Timer::Idle => self.on_idle(cx, keepalive),
@@ -413,17 +413,21 @@ impl<B: Buffers> Synchronized<B> {
         Decision::OUTPUT
     }
 
-    /// RFC 8985 §6.2 step 5 and §7.3: time has passed, or nothing has come back for too long.
-    fn on_loss_timer(&mut self, cx: &mut Context<'_, B>, timer: Timer) -> Decision {
+    /// RFC 8985 §6.2 step 5 and §7.3: time has passed, or nothing has come back for too long; or data may leave at its
+    /// pace.
+    fn on_flight_timer(&mut self, cx: &mut Context<'_, B>, timer: Timer) -> Decision {
         let Some(flight) = &mut self.flight else { return Decision::IGNORE };
-        if timer == Timer::Reorder {
-            flight.on_reorder_timer(&self.rtt, u32::from(self.snd.mss), cx.now);
-            self.arm(cx);
-        } else {
-            flight.on_probe_timer();
-            // Should the probe not leave, the timeout comes.
-            self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
+        match timer {
+            Timer::Pace => flight.on_pace_timer(),
+            Timer::Reorder => flight.on_reorder_timer(&self.rtt, u32::from(self.snd.mss), cx.now),
+            _ => {
+                flight.on_probe_timer();
+                // Should the probe not leave, the timeout comes.
+                self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
+                return Decision::OUTPUT;
+            }
         }
+        self.arm(cx);
         Decision::OUTPUT
     }
 

@@ -12,6 +12,8 @@ pub(crate) enum Timer {
     Reorder,
     /// The end of what is in flight was not acknowledged (RFC 8985 §7.2).
     TailProbe,
+    /// What is held back leaves at its pace then.
+    Pace,
     /// The peer's window is closed, or too small to be worth a segment (RFC 9293 §3.8.6.1).
     Persist,
     /// An acknowledgement waited long enough for company (RFC 9293 §3.8.6.3).
@@ -23,7 +25,7 @@ pub(crate) enum Timer {
 /// The deadlines of one connection's timers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timers {
-    /// The deadline of `sending`, which is one of the four kinds that take each other's place.
+    /// The deadline of `sending`, which is one of the five kinds that take each other's place.
     send: Instant,
     sending: Timer,
     delayed_ack: Instant,
@@ -44,7 +46,7 @@ impl Timers {
         match timer {
             Timer::DelayedAck => self.delayed_ack = at,
             Timer::Idle => self.idle = at,
-            Timer::Retransmit | Timer::Reorder | Timer::TailProbe | Timer::Persist => {
+            Timer::Retransmit | Timer::Reorder | Timer::TailProbe | Timer::Pace | Timer::Persist => {
                 (self.send, self.sending) = (at, timer);
             }
         }
@@ -62,7 +64,7 @@ impl Timers {
         match timer {
             Timer::DelayedAck => self.delayed_ack != NEVER,
             Timer::Idle => self.idle != NEVER,
-            Timer::Retransmit | Timer::Reorder | Timer::TailProbe | Timer::Persist => {
+            Timer::Retransmit | Timer::Reorder | Timer::TailProbe | Timer::Pace | Timer::Persist => {
                 self.sending == timer && self.send != NEVER
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use netlane_core::CongestionAlgorithm::{self, Bbr, Cubic, Dctcp, NewReno};
 use netlane_sim::impairment::{Impairment, Rate};
-use netlane_sim::{World, seed};
+use netlane_sim::{Script, World, ack, seed, syn, syn_ack};
 
 use crate::app::{Mover, address, connect_to};
 
@@ -61,4 +61,32 @@ fn configuration_listener_and_connection_choose_alike() {
     runs.remove(2);
     runs.dedup();
     assert_eq!(runs.len(), 3, "the others differ");
+}
+
+#[test]
+fn bbr_sends_at_its_pace_and_not_in_one_burst() {
+    let mut script = Script::builder()
+        .stack(|config| {
+            config.tcp.sack = true;
+            config.tcp.congestion_control = Bbr;
+        })
+        .start();
+    let socket = script.connect();
+    script.expect(syn().mss(1_460).sack_permitted());
+    script.run_for(Duration::from_millis(40));
+    script.inject(syn_ack().mss(1_460).sack_permitted());
+    script.skip();
+    script.send(socket, 40 * 1_460);
+    // draft-ietf-ccwg-bbr §5.2.2: at first, the pace is for a round trip of 1 ms.
+    assert_eq!(script.skip(), 10);
+    script.run_for(Duration::from_millis(40));
+    script.inject(ack(1 + 10 * 1_460));
+    // §5.6.2, §5.3.1: 2.77 times the ten segments in a round trip of 40 ms, so that one takes 1.4 ms.
+    let mut sent = Vec::new();
+    for _ in 0..5 {
+        sent.push(script.skip());
+        script.run_for(Duration::from_millis(5));
+    }
+    assert!((1..=3).contains(&sent[0]), "{sent:?}");
+    assert!(sent[1..].iter().all(|sent| (3..=4).contains(sent)), "{sent:?}");
 }

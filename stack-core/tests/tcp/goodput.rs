@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use netlane_core::CongestionAlgorithm;
 use netlane_sim::World;
 use netlane_sim::impairment::{Impairment, Rate};
 
@@ -43,6 +44,48 @@ fn goodput_by_loss_and_receive_buffer() {
             let sum: f64 = (1..=SEEDS).map(|seed| goodput(loss, buffer, seed)).sum();
             let _ = write!(table, "{:>13.2}", sum / SEEDS as f64);
         }
+    }
+    insta::assert_snapshot!(table);
+}
+
+/// Mbit/s of `bytes` with NewReno over a link without a rate of its own, with this round trip and loss.
+fn reno(round_trip: Duration, loss: f64, bytes: u64, seed: u64) -> f64 {
+    let (mut world, a, b) = World::pair(seed, |host| {
+        host.stack(|config| {
+            config.tcp.congestion_control = CongestionAlgorithm::NewReno;
+            // Every segment is acknowledged, as the formula has it.
+            config.tcp.delayed_ack = Duration::ZERO;
+        })
+    });
+    let (near, far) = connection(&mut world, a, b, 80);
+    let link = Impairment { delay: round_trip / 2, ..Impairment::default() };
+    world.impair_all(&link);
+    world.impair(a, Impairment { loss, ..link });
+    let begin = world.now();
+    let mut ends = [Mover::new(a, near, bytes), Mover::new(b, far, 0)];
+    let step = |world: &mut World| ends.iter_mut().fold(true, |all, end| end.step(world) & all);
+    assert!(world.run_until(step, Duration::from_secs(3_600)), "round trip {round_trip:?}, loss {loss}");
+    bytes as f64 * 8.0 / (world.now() - begin).as_secs_f64() / 1e6
+}
+
+#[test]
+fn reno_is_as_fast_as_theory_has_it() {
+    let mut table = String::from("Mbit/s  by round trip, and as part of what the formula gives\n");
+    for loss in [0.003f64, 0.01, 0.03] {
+        let _ = write!(table, "{:>4.1} %", loss * 100.0);
+        for round_trip in [2, 20, 100].map(Duration::from_millis) {
+            // Mathis et al., "The Macroscopic Behavior of the TCP Congestion Avoidance Algorithm", 1997:
+            // MSS / RTT * sqrt (3/2) / sqrt (p).
+            let theory = 1_448.0 * 8.0 / round_trip.as_secs_f64() * (1.5 / loss).sqrt() / 1e6;
+            // About as many losses in each run.
+            let bytes = (40_000.0 / loss) as u64;
+            let measured: f64 = (1..=SEEDS).map(|seed| reno(round_trip, loss, bytes, seed)).sum();
+            let share = measured / SEEDS as f64 / theory;
+            let _ = write!(table, "{:>10.2} {share:>5.2}", share * theory);
+            // The formula knows of no slow start, no lost repetition and no timeout.
+            assert!((0.7..1.3).contains(&share), "{share:.2} of theory at loss {loss}, {round_trip:?}");
+        }
+        table.push('\n');
     }
     insta::assert_snapshot!(table);
 }
