@@ -32,6 +32,12 @@ pub struct InterfaceConfig {
     pub routes: Vec<Route>,
     /// Neighbours whose Ethernet addresses are known and never asked for.
     pub neighbors: Vec<(IpAddr, MacAddr)>,
+    /// Ask a DHCP server for an address, a router and DNS servers ([`Stack::next_network_event`]
+    /// (crate::Stack::next_network_event) tells of them). Not where several stacks share the interface: the answers
+    /// could go to any of them.
+    pub dhcp: bool,
+    /// Whether to find out that somebody else has one of `addresses`. An address from a DHCP server is always probed.
+    pub conflict_detection: ConflictDetection,
     /// How many stacks share the interface, a queue each. With more than one, segments of connections that this
     /// stack does not know are handed out for the others ([`Stack::next_stray`](crate::Stack::next_stray)).
     pub queues: usize,
@@ -48,10 +54,25 @@ impl Default for InterfaceConfig {
             addresses: Vec::new(),
             routes: Vec::new(),
             neighbors: Vec::new(),
+            dhcp: false,
+            conflict_detection: ConflictDetection::Off,
             queues: 1,
             queue: 0,
         }
     }
+}
+
+/// What to do about others on the link that may have the same address (RFC 5227). It is for IPv4: over IPv6, hosts
+/// always find out (RFC 4862 §5.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConflictDetection {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Use addresses at once, announce them, and contradict those who claim them too.
+    Defend,
+    /// The same, but use addresses only after some seconds in which nobody has claimed them.
+    Probe,
 }
 
 /// A network and the gateway that leads there.

@@ -63,6 +63,8 @@ counters! {
     rx_icmp_doubted,
     /// Paths that were found to carry less than was thought.
     path_mtus_learnt,
+    /// ARP packets of others that claim an address of ours.
+    address_conflicts,
     /// Packets dropped: no socket wanted them.
     rx_no_socket,
     /// Datagrams dropped: the socket's receive buffer was full.

@@ -67,11 +67,13 @@ extern crate std;
 pub use netlane_packet_io as packet_io;
 
 mod address;
+mod address_conflict;
 mod buffers;
 mod config;
 mod counters;
 mod datagram;
 mod datagram_socket;
+mod dhcp;
 mod fragments;
 mod igmp;
 mod interface;
@@ -90,14 +92,15 @@ pub mod wire;
 
 pub use buffers::{BufferRequest, Buffers, HeapBuffer, HeapBuffers};
 pub use config::{
-    CongestionAlgorithm, InterfaceConfig, KeepAlive, Limits, Route, StackConfig, SynCookies, TcpConfig,
+    ConflictDetection, CongestionAlgorithm, InterfaceConfig, KeepAlive, Limits, Route, StackConfig,
+    SynCookies, TcpConfig,
 };
 pub use counters::Counters;
 pub use datagram::DatagramHeader;
 pub use socket::{Event, Readiness, SocketError, SocketId};
 pub use stack::{
-    AddressError, BindError, ConnectError, GroupError, RecvError, RouteError, SendError, Stack, Stale, Stray,
-    Turn,
+    AddressError, BindError, ConnectError, GroupError, NetworkEvent, RecvError, RouteError, SendError, Stack,
+    Stale, Stray, Turn,
 };
 pub use tcp::connection::TcpState;
 pub use time::{Duration, Instant};

@@ -21,6 +21,7 @@ use crate::tcp::isn::Secret;
 use crate::tcp::syn_cache::SynCache;
 use crate::time::Instant;
 use crate::wire::MacAddr;
+use dhcp::Claims;
 use last_flow::LastFlow;
 use link::Link;
 use ports::PortCounters;
@@ -29,6 +30,7 @@ use socket_table::Sockets;
 mod addresses;
 mod calls;
 mod datagrams;
+mod dhcp;
 mod fast_open;
 mod fragmentation;
 mod fragments;
@@ -50,6 +52,7 @@ mod table;
 
 pub use addresses::{AddressError, RouteError};
 pub use calls::{BindError, ConnectError, Stale};
+pub use dhcp::NetworkEvent;
 pub use groups::GroupError;
 pub(crate) use link::Fragmentation;
 pub use local::{RecvError, SendError};
@@ -80,6 +83,7 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     sockets: Sockets<B>,
     fragments: Reassembly,
     groups: Memberships,
+    claims: Claims,
     /// Connections that peers have begun to open.
     handshakes: SynCache,
     /// What Fast Open cookies are made with.
@@ -130,9 +134,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// A stack that drives `io`. `seed` decides everything that others must not guess, such as sequence
     /// numbers and ports: take it from a good source of randomness, except to repeat a run.
     pub fn new(io: I, buffers: B, config: StackConfig, seed: u64) -> Self {
-        let StackConfig { interface, limits, tcp } = config;
+        let StackConfig { mut interface, limits, tcp } = config;
         let mut rng = fastrand::Rng::with_seed(seed);
         let caps = io.caps();
+        let mac = interface.mac.unwrap_or(MacAddr(caps.mac));
+        let claims = Claims::new(&mut interface, mac, rng.u64(..));
         let mut neighbors = NeighborCache::new(
             NeighborLimits {
                 neighbors: limits.neighbors,
@@ -164,6 +170,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             servers: Servers::new(limits.fast_open_servers, rng.u64(..)),
             cookies_until: Instant::ZERO,
             groups: Memberships::new(limits.groups, rng.u64(..)),
+            claims,
             counters: Counters::default(),
             learnt: ArrayVec::new(),
             queues: shared.0,
@@ -193,6 +200,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.run_neighbors();
         self.run_fragments();
         self.run_groups();
+        self.run_claims();
         self.link.flush()?;
         let wake_at = self.next_deadline();
         let blocked = stalled || self.link.is_backlogged();
@@ -207,7 +215,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     fn next_deadline(&self) -> Option<Instant> {
         let sockets = sooner(self.sockets.next_deadline(), self.handshakes.next_deadline());
         let network = sooner(self.link.neighbors.next_deadline(), self.fragments.next_deadline());
-        sooner(sooner(sockets, network), self.groups.next_deadline())
+        let addresses = sooner(self.groups.next_deadline(), self.claims.next_deadline());
+        sooner(sooner(sockets, network), addresses)
     }
 
     /// Tells the time without taking a turn. Calls start their timers from the time that the stack knows, which

@@ -12,6 +12,7 @@ use crate::datagram::DatagramHeader;
 use crate::datagram_socket::DatagramSocket;
 use crate::socket::{Readiness, SocketError, SocketId};
 use crate::tcp::Endpoint;
+use crate::wire::dhcp::CLIENT_PORT;
 use crate::wire::{Malformed, Protocol, UdpDatagram, UdpRepr, icmpv4, icmpv6, udp};
 
 /// Datagrams that one socket may send before the others get their turn.
@@ -35,6 +36,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let pseudo = incoming.pseudo(Protocol::UDP, len);
         if verify && let Err(malformed) = datagram.verify(pseudo) {
             return self.counters.count_malformed(malformed);
+        }
+        if dst_port == CLIENT_PORT && self.claims.is_client() {
+            return self.receive_dhcp(incoming, src_port, datagram.payload);
         }
         let local = Endpoint::new(incoming.destination, dst_port);
         let remote = Endpoint::new(incoming.source, src_port);

@@ -17,6 +17,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Ok(arp) => arp,
             Err(malformed) => return self.counters.count_malformed(malformed),
         };
+        self.hear_claims(&arp);
         let sender = Address::v4(arp.sender_ip);
         let interface = &self.link.interface;
         let for_us = interface.owns(Address::v4(arp.target_ip));

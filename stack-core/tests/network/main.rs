@@ -1,6 +1,7 @@
 //! Everything below and beside TCP: ARP, routes, ICMP, UDP, malformed packets, and the limits of tables.
 
 mod datagrams;
+mod dhcp;
 mod fragments;
 mod frames;
 mod groups;
