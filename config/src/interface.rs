@@ -20,6 +20,10 @@ pub struct Interface {
     /// The stack's addresses, each with the length of its subnet's prefix.
     #[serde(deserialize_with = "addresses::networks")]
     pub addresses: Vec<IpNet>,
+    /// Ask a DHCP server for an address too, with its router.
+    pub dhcp: bool,
+    /// Whether to find out that somebody else on the link has one of `addresses`.
+    pub conflict_detection: ConflictDetection,
     /// The address that the kernel's end of a TAP device gets; none where `None`.
     #[serde(deserialize_with = "addresses::optional_network")]
     pub host_address: Option<IpNet>,
@@ -27,8 +31,29 @@ pub struct Interface {
 
 impl Default for Interface {
     fn default() -> Self {
-        Self { mac: None, mtu: 1_500, vlan: None, addresses: Vec::new(), host_address: None }
+        Self {
+            mac: None,
+            mtu: 1_500,
+            vlan: None,
+            addresses: Vec::new(),
+            dhcp: false,
+            conflict_detection: ConflictDetection::Off,
+            host_address: None,
+        }
     }
+}
+
+/// What to do about others on the link that may have the same address of IPv4 (RFC 5227).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConflictDetection {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Use addresses at once, announce them, and contradict those who claim them too.
+    Defend,
+    /// The same, but use addresses only after some seconds in which nobody has claimed them.
+    Probe,
 }
 
 /// A network and the gateway that leads there. The longest prefix that matches wins.

@@ -23,7 +23,7 @@ pub use backend::{Backend, MemoryBackend, TapBackend};
 pub use capture::Capture;
 pub use error::{ConfigError, Place, Problem};
 pub use impair::{Impair, Impairment, Probability};
-pub use interface::{Interface, Neighbor, Route};
+pub use interface::{ConflictDetection, Interface, Neighbor, Route};
 pub use lanes::{LaneCount, Lanes};
 pub use limits::Limits;
 pub use mac::{InvalidMacAddress, MacAddress};

@@ -131,6 +131,9 @@ impl<I: PacketIo + Waitable> Lane<I> {
         while let Some((address, mac)) = self.stack.next_learnt() {
             self.gossip.tell_all(&News::Neighbor(address, mac));
         }
+        while let Some(event) = self.stack.next_network_event() {
+            tracing::info!("lane {}: {event}", self.index);
+        }
         while let Some(stray) = self.stack.next_stray() {
             self.gossip.tell_next(News::Stray(stray));
         }
@@ -233,6 +236,8 @@ impl<I: PacketIo + Waitable> Lane<I> {
             let turn = self.turn(now)?;
             let done = matches!(turn, Turn::Idle { .. }) && !self.stack.buffers().slots.is_lingering();
             if done || now >= end {
+                self.stack.dhcp_release();
+                self.stack.poll(now)?;
                 return Ok(());
             }
             if let Turn::Idle { wake_at } = turn {

@@ -5,11 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::Findings;
-use crate::{Backend, Config};
+use crate::{Backend, Config, LaneCount};
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     let subnets = &config.interface.addresses;
-    own_addresses(subnets, findings);
+    own_addresses(subnets, config.interface.dhcp, findings);
+    dhcp(config, findings);
     if let Some(host) = config.interface.host_address {
         host_address(host, subnets, &config.backend, findings);
     }
@@ -17,8 +18,18 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     neighbors(config, subnets, findings);
 }
 
-fn own_addresses(subnets: &[IpNet], findings: &mut Findings) {
-    if subnets.is_empty() {
+fn dhcp(config: &Config, findings: &mut Findings) {
+    if config.interface.dhcp && config.lanes.count != LaneCount::Fixed(1) {
+        findings.add(
+            "interface.dhcp",
+            "a DHCP server's answers could go to any of several lanes",
+            "set `count = 1` in the section [lanes], or give the stack an address",
+        );
+    }
+}
+
+fn own_addresses(subnets: &[IpNet], dhcp: bool, findings: &mut Findings) {
+    if subnets.is_empty() && !dhcp {
         findings.add(
             "interface.addresses",
             "the stack has no address",

@@ -1,5 +1,6 @@
 //! What a configuration means to the parts that a host is made of.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 
 use ipnet::IpNet;
@@ -7,8 +8,8 @@ use netlane_backends::tap::TapConfig;
 use netlane_backends::wrap::impair::{ImpairConfig, Impairment, Rate};
 use netlane_config::{Config, CongestionControl, Impair, MacAddress, TapBackend};
 use netlane_core::{
-    CongestionAlgorithm, InterfaceConfig, KeepAlive, Limits, MacAddr, Route, StackConfig, SynCookies,
-    TcpConfig, VlanId,
+    ConflictDetection, CongestionAlgorithm, InterfaceConfig, KeepAlive, Limits, MacAddr, Route, StackConfig,
+    SynCookies, TcpConfig, VlanId,
 };
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -52,6 +53,12 @@ fn stack(config: &Config, shape: &Shape, index: usize, fast_open_key: [u8; 16]) 
             mac: interface.mac.map(|MacAddress(mac)| MacAddr(mac)),
             vlan: interface.vlan.and_then(VlanId::new),
             addresses: interface.addresses.clone(),
+            dhcp: interface.dhcp,
+            conflict_detection: match interface.conflict_detection {
+                netlane_config::ConflictDetection::Off => ConflictDetection::Off,
+                netlane_config::ConflictDetection::Defend => ConflictDetection::Defend,
+                netlane_config::ConflictDetection::Probe => ConflictDetection::Probe,
+            },
             routes: routes
                 .iter()
                 .map(|route| Route { to: route.to, via: route.via, metric: route.metric })
@@ -150,7 +157,8 @@ pub(super) fn tap(config: &Config, device: &TapBackend, queues: usize) -> TapCon
 }
 
 /// The stack's Ethernet address: the configured one, or else a locally administered one that follows from the first
-/// IP address, which no other station on the link has either.
+/// IP address, which no other station on the link has either; or else from the machine and the process, which a DHCP
+/// server tells from others.
 pub(super) fn mac(config: &Config) -> [u8; 6] {
     if let Some(MacAddress(mac)) = config.interface.mac {
         return mac;
@@ -158,9 +166,17 @@ pub(super) fn mac(config: &Config) -> [u8; 6] {
     let [a, b, c, d] = match config.interface.addresses.first() {
         Some(IpNet::V4(v4)) => v4.addr().octets(),
         Some(IpNet::V6(v6)) => (v6.addr().to_bits() as u32).to_be_bytes(),
-        None => [0, 0, 0, 1],
+        None => stranger(),
     };
     [0x02, 0x00, a, b, c, d]
+}
+
+/// Four bytes that follow from the machine and the process.
+fn stranger() -> [u8; 4] {
+    let mut hasher = DefaultHasher::new();
+    std::fs::read("/etc/machine-id").unwrap_or_default().hash(&mut hasher);
+    std::process::id().hash(&mut hasher);
+    (hasher.finish() as u32).to_be_bytes()
 }
 
 /// How bad the link of the lane number `index` is.

@@ -43,6 +43,19 @@ pub enum NetworkEvent {
     },
 }
 
+impl core::fmt::Display for NetworkEvent {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::AddressGained(address) => write!(f, "has the address {address}"),
+            Self::AddressLost(address) => write!(f, "has lost the address {address}"),
+            Self::RouterGained(router) => write!(f, "reaches other networks over {router}"),
+            Self::RouterLost(router) => write!(f, "no longer reaches other networks over {router}"),
+            Self::DnsServers(servers) => write!(f, "may resolve names at {servers:?}"),
+            Self::AddressConflict { address, mac } => write!(f, "shares the address {address} with {mac}"),
+        }
+    }
+}
+
 /// Addresses of IPv4 that have to be got or kept.
 #[derive(Debug)]
 pub(super) struct Claims {
