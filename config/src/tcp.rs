@@ -45,6 +45,8 @@ pub struct Tcp {
     pub fast_open: bool,
     /// Take it without a cookie as well: only where nobody can forge addresses.
     pub fast_open_without_cookie: bool,
+    /// Try smaller segments where large ones go unanswered time and again (RFC 4821).
+    pub black_hole_detection: bool,
     /// How often a segment is repeated, or a zero window probed, before the connection fails.
     pub retries: u8,
     /// How long data may stay unacknowledged before the connection fails; with zero, `retries` decide.
@@ -88,6 +90,7 @@ impl Default for Tcp {
             syn_cookies: SynCookies::default(),
             fast_open: false,
             fast_open_without_cookie: false,
+            black_hole_detection: true,
             retries: 15,
             user_timeout: Duration::ZERO,
             user_timeout_option: false,

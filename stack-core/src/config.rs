@@ -196,6 +196,8 @@ pub struct TcpConfig {
     /// The key of Fast Open cookies, for servers that share one address; drawn from the stack's seed, and replaced
     /// every 12 hours, where `None`.
     pub fast_open_key: Option<[u8; 16]>,
+    /// Try smaller segments where large ones go unanswered time and again (RFC 4821 §7.7).
+    pub black_hole_detection: bool,
     /// How often a segment is repeated, or a zero window probed, before the connection fails.
     pub retries: u8,
     /// How long data may stay unacknowledged before the connection fails, whatever `retries` says, for all
@@ -239,6 +241,7 @@ impl Default for TcpConfig {
             fast_open: false,
             fast_open_without_cookie: false,
             fast_open_key: None,
+            black_hole_detection: true,
             retries: 15,
             user_timeout: None,
             user_timeout_option: false,

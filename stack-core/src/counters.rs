@@ -155,6 +155,8 @@ counters! {
     tcp_duplicates_told,
     /// Retransmission timers that went off.
     tcp_retransmission_timeouts,
+    /// Connections that went over to smaller segments, because large ones went unanswered.
+    tcp_black_holes,
     /// Probes of closed windows.
     tcp_window_probes,
     /// Keep-alive probes.

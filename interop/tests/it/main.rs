@@ -2,6 +2,7 @@
 
 mod bulk;
 mod capture;
+mod dhcp;
 mod frames;
 mod http;
 mod iperf3;
@@ -10,6 +11,7 @@ mod links;
 mod malformed;
 mod many;
 mod netcat;
+mod paths;
 mod ping;
 mod python;
 mod reset;

@@ -105,6 +105,7 @@ fn stack(config: &Config, shape: &Shape, index: usize, fast_open_key: [u8; 16]) 
             fast_open: tcp.fast_open,
             fast_open_without_cookie: tcp.fast_open_without_cookie,
             fast_open_key: Some(fast_open_key),
+            black_hole_detection: tcp.black_hole_detection,
             retries: tcp.retries,
             user_timeout: (!tcp.user_timeout.is_zero()).then_some(tcp.user_timeout),
             user_timeout_option: tcp.user_timeout_option,

@@ -1,5 +1,6 @@
 //! Segments that fit the path (RFC 9293 §3.7.2, RFC 1191 §6.4, RFC 8201 §5.4).
 
+use super::Context;
 use super::handshake::{MIN_MSS, TIMESTAMPS_LEN};
 use super::synchronized::Synchronized;
 use crate::address::Address;
@@ -18,4 +19,22 @@ impl<B: Buffers> Synchronized<B> {
         self.snd.mss = self.snd.mss.min(mss);
         smaller
     }
+
+    /// A timeout has come. Where large segments go unanswered time and again, their path may swallow them without
+    /// a word (RFC 2923 §2.1): smaller ones may pass (RFC 4821 §7.7, RFC 8899 §4.3).
+    pub(crate) fn suspect_black_hole(&mut self, cx: &mut Context<'_, B>) {
+        let mss = if self.unanswered < 2 * TIMEOUTS { BASE_MSS } else { LEAST_MSS };
+        let has_large = self.snd.max.since(self.snd.una) > u32::from(mss);
+        if cx.config.black_hole_detection && self.unanswered >= TIMEOUTS && self.snd.mss > mss && has_large {
+            self.snd.mss = mss;
+            cx.counters.tcp_black_holes += 1;
+        }
+    }
 }
+
+/// Timeouts in a row before the size of segments is suspected.
+const TIMEOUTS: u8 = 3;
+/// What nearly every path carries: RFC 4821 §7.2 begins its search with it.
+const BASE_MSS: u16 = 1_024;
+/// What even the smallest paths carry (RFC 4821 §7.7: it should be lowered further where that did not help).
+const LEAST_MSS: u16 = 512;

@@ -410,6 +410,7 @@ impl<B: Buffers> Synchronized<B> {
         let next = cx.now + self.rtt.rto(cx.config).min(left);
         flight.on_timeout(&self.rtt, first, u32::from(self.snd.mss), cx.now, next);
         self.timers.set(Timer::Retransmit, next);
+        self.suspect_black_hole(cx);
         Decision::OUTPUT
     }
 

@@ -109,3 +109,41 @@ fn absurdly_small_paths_get_no_smaller_packets_but_ones_that_may_be_cut() {
     assert_eq!(packet.payload.len() + 20, 552);
     assert!(!packet.repr.dont_fragment);
 }
+
+/// RFC 2923 §2.1: a path that says nothing about what it swallows. RFC 4821 §7.7.
+#[test]
+fn path_that_swallows_large_segments_without_a_word_is_found_out() {
+    for (detection, carries) in [(true, 1_100), (true, 600), (false, 1_100)] {
+        let mut script =
+            Script::builder().stack(|config| config.tcp.black_hole_detection = detection).start();
+        let socket = script.connected();
+        script.send(socket, 1_460);
+        let mut sizes = Vec::new();
+        let mut arrived = false;
+        for _ in 0..600 {
+            script.run_for(Duration::from_millis(100));
+            while let Some(frame) = script.next_frame() {
+                let (_, packet) = parse_ip(&frame);
+                let len = packet.payload.len() - 20;
+                sizes.push(len);
+                arrived |= usize::from(packet.repr.payload_len) + 20 <= carries && len > 0;
+            }
+            if arrived {
+                break;
+            }
+        }
+        assert_eq!(arrived, detection, "{sizes:?}");
+        let smaller = sizes.iter().position(|len| *len < 1_460);
+        assert!(smaller.is_none_or(|at| at >= 4), "three timeouts come first: {sizes:?}");
+        assert_eq!(sizes.contains(&1_024), detection);
+        assert_eq!(sizes.contains(&512), detection && carries == 600);
+        if detection {
+            // What has passed decides on what follows.
+            let passed = *sizes.last().unwrap() as u32;
+            script.inject(ack(passed + 1));
+            script.run_for(Duration::from_millis(1));
+            let frame = script.next_frame().expect("the rest");
+            assert!(parse_ip(&frame).1.payload.len() - 20 <= passed as usize);
+        }
+    }
+}
