@@ -9,13 +9,18 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind" >&2; exit 1; }
-cargo build --release --quiet -p netlane-bench --bin core
+cargo build --release --quiet -p netlane-bench --bin core --bin scale
 core=${CARGO_TARGET_DIR:-target}/release/core
+scale=${CARGO_TARGET_DIR:-target}/release/scale
+
+# Instructions of a command.
+instructions() {
+  valgrind --tool=callgrind --callgrind-out-file=/dev/null "$@" 2>&1 | sed -n 's/.*Collected : //p'
+}
 
 # Instructions of one side's workload, with what scales it.
 count() {
-  valgrind --tool=callgrind --callgrind-out-file=/dev/null "$core" --only "$@" 2>&1 |
-    sed -n 's/.*Collected : //p'
+  instructions "$core" --only "$@"
 }
 
 # Instructions for each of $5 units, by which the two runs differ.
@@ -40,3 +45,15 @@ row "bulk, per 1,448 bytes" bulk --mebibytes 32 23173
 row "bulk without TCP checksums" bulk-no-checksums --mebibytes 32 23173
 row "round trip of 64 bytes" round-trips --count 20000 20000
 row "short connection" short-connections --count 40000 2000
+
+# An echo over connections picked at random among so many.
+among() {
+  local once twice
+  once=$(instructions "$scale" --only "$1" --echoes 20000)
+  twice=$(instructions "$scale" --only "$1" --echoes 40000)
+  printf '%-34s netlane %7d\n' "echo among $1 connections" $(((twice - once) / 20000))
+}
+
+among 1
+among 1000
+among 100000

@@ -3,6 +3,9 @@
 //! Each stack stands behind [`Subject`]: two of it, joined in memory on one thread, without system calls. All
 //! subjects get the same MTU, the same socket buffers and the same checksums; what differs is the stack.
 
+pub mod cpu_time;
+pub mod many;
+pub mod memory;
 pub mod netlane;
 pub mod smoltcp;
 
