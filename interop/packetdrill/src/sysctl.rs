@@ -1,6 +1,6 @@
 //! Linux's system-wide settings of TCP, as far as netlane has them.
 
-use netlane_core::{StackConfig, SynCookies};
+use netlane_core::{CongestionAlgorithm, StackConfig, SynCookies};
 
 /// What becomes of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub fn apply(key: &str, value: &str, config: &mut StackConfig) -> Effect {
     let Some(name) = key.strip_prefix("net.ipv4.") else { return Effect::Missing };
     let mut numbers = value.split_whitespace().map(number);
     let (first, last) = (numbers.next().flatten(), numbers.next_back().flatten());
-    let Some(first) = first else { return keyed(name, value) };
+    let Some(first) = first else { return keyed(name, value, config) };
     let tcp = &mut config.tcp;
     match name {
         "tcp_timestamps" => tcp.timestamps = first != 0,
@@ -67,10 +67,35 @@ const ALWAYS: [(&str, u64); 8] = [
 ];
 
 /// Settings whose value is a word.
-fn keyed(name: &str, value: &str) -> Effect {
-    // The keys are the stack's own secret, and so are its cookies.
-    if (name, value) == ("tcp_fastopen_key", PACKETDRILLS_KEY) { Effect::Neutral } else { Effect::Missing }
+fn keyed(name: &str, value: &str, config: &mut StackConfig) -> Effect {
+    match (name, algorithm(value)) {
+        ("tcp_congestion_control", Some(algorithm)) => {
+            config.tcp.congestion_control = algorithm;
+            Effect::Applied
+        }
+        // The keys are the stack's own secret, and so are its cookies.
+        ("tcp_fastopen_key", _) if value == PACKETDRILLS_KEY => Effect::Neutral,
+        _ => Effect::Missing,
+    }
 }
+
+/// The congestion control that Linux knows by a name.
+pub(crate) fn algorithm(name: &str) -> Option<CongestionAlgorithm> {
+    let found = ALGORITHMS.iter().find(|(known, _)| *known == name)?;
+    Some(found.1)
+}
+
+/// Linux's name of a congestion control.
+pub(crate) fn name_of(algorithm: CongestionAlgorithm) -> &'static str {
+    ALGORITHMS.iter().find(|(_, known)| *known == algorithm).map_or("", |(name, _)| name)
+}
+
+const ALGORITHMS: [(&str, CongestionAlgorithm); 4] = [
+    ("reno", CongestionAlgorithm::NewReno),
+    ("cubic", CongestionAlgorithm::Cubic),
+    ("dctcp", CongestionAlgorithm::Dctcp),
+    ("bbr", CongestionAlgorithm::Bbr),
+];
 
 /// The key that packetdrill's scripts make their cookies with.
 const PACKETDRILLS_KEY: &str = "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4";

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::ffi::c_int;
 
-use netlane_core::{Duration, KeepAlive, SocketId, Stack, StackConfig, TcpState};
+use netlane_core::{CongestionAlgorithm, Duration, KeepAlive, SocketId, Stack, StackConfig, TcpState};
 
 use super::Kind;
 use crate::device::RawIp;
 use crate::errno::Errno;
+use crate::sysctl;
 use crate::world::World;
 
 /// What was set on a socket. Accepted connections take it over from their listener.
@@ -20,6 +21,7 @@ pub(crate) struct Options {
     pub(crate) linger: Option<c_int>,
     pub(crate) receive_timeout: Option<Duration>,
     pub(crate) send_timeout: Option<Duration>,
+    congestion_control: CongestionAlgorithm,
     /// How long data may stay unacknowledged.
     user_timeout: Option<Duration>,
     /// Bytes that may wait to be sent, where the user has chosen.
@@ -30,6 +32,8 @@ pub(crate) struct Options {
     noted: BTreeMap<(c_int, c_int), c_int>,
 }
 
+/// Bytes of a name of a congestion control: `<linux/tcp.h>`.
+const TCP_CA_NAME_MAX: usize = 16;
 /// Linux's least `SO_SNDBUF`.
 const LEAST_SEND_LIMIT: usize = 4_608;
 /// `<linux/tcp.h>`: `recvmsg` tells how many bytes are left.
@@ -56,6 +60,7 @@ impl Options {
             linger: None,
             receive_timeout: None,
             send_timeout: None,
+            congestion_control: config.tcp.congestion_control,
             user_timeout: config.tcp.user_timeout,
             send_limit: None,
             tells_unread: false,
@@ -68,6 +73,7 @@ impl Options {
         // A connection that has ended meanwhile needs none.
         let _ = stack.tcp_set_no_delay(id, self.no_delay);
         let _ = stack.tcp_set_keepalive(id, self.keepalive.then_some(self.probing));
+        let _ = stack.tcp_set_congestion_control(id, self.congestion_control);
         let _ = stack.tcp_set_user_timeout(id, self.user_timeout);
         if let Some(limit) = self.send_limit {
             let _ = stack.tcp_set_send_limit(id, limit);
@@ -75,7 +81,10 @@ impl Options {
     }
 
     /// Sets what a listener gives to its connections before they are accepted.
-    pub(crate) fn apply_to_listener(&self, _stack: &mut Stack<RawIp>, _id: SocketId) {}
+    pub(crate) fn apply_to_listener(&self, stack: &mut Stack<RawIp>, id: SocketId) {
+        // A listener that is gone needs none.
+        let _ = stack.tcp_set_congestion_control(id, self.congestion_control);
+    }
 }
 
 impl World {
@@ -102,6 +111,11 @@ impl World {
                 options.send_limit = Some((int(value)?.max(0) as usize * 2).max(LEAST_SEND_LIMIT));
             }
             (libc::SOL_TCP, TCP_INQ) => options.tells_unread = int(value)? != 0,
+            (libc::SOL_TCP, libc::TCP_CONGESTION) => {
+                let name = value.split(|&byte| byte == 0).next().unwrap_or(&[]);
+                let known = std::str::from_utf8(name).ok().and_then(sysctl::algorithm);
+                options.congestion_control = known.ok_or(Errno(libc::ENOENT))?;
+            }
             (libc::SOL_TCP, libc::TCP_USER_TIMEOUT) => {
                 let millis = u64::try_from(int(value)?).map_err(|_| Errno(libc::EINVAL))?;
                 options.user_timeout = (millis > 0).then(|| Duration::from_millis(millis));
@@ -148,6 +162,11 @@ impl World {
                 options.user_timeout.map_or(0, |timeout| timeout.as_millis() as c_int)
             }
             (libc::SOL_TCP, TCP_INQ) => c_int::from(options.tells_unread),
+            (libc::SOL_TCP, libc::TCP_CONGESTION) => {
+                let mut name = sysctl::name_of(options.congestion_control).as_bytes().to_vec();
+                name.resize(TCP_CA_NAME_MAX, 0);
+                return Ok(name);
+            }
             (libc::SOL_TCP, libc::TCP_INFO) => return self.info(id),
             // packetdrill asks for these two before each of its assertions, whatever they are about. An algorithm
             // may have nothing to tell, and Linux's accounts of memory are its own.
