@@ -29,11 +29,13 @@ while IFS= read -r page; do
   done < <(grep -oE '\]\([^) ]+\)' "$page" | sed -E 's/^\]\(//; s/\)$//' | grep -vE '^[a-z]+:' || true)
 done < <(git ls-files --cached --others --exclude-standard '*.md')
 
-# What stands between backquotes there is a file of the core, or the name of a test with or without its file.
+# What stands between backquotes there is a file of the core, the name of a test with or without its file, or a script for
+# packetdrill.
 # shellcheck disable=SC2016
 while IFS= read -r name; do
   case $name in
     */ | file::name) continue ;;
+    *.pkt) [[ -f interop/packetdrill/scripts/$name ]] && continue ;;
     *.rs) [[ -f stack-core/src/$name ]] && continue ;;
     *::*) grep -qs "fn ${name##*::}()" stack-core/tests/*/"${name%%::*}.rs" && continue ;;
     *_*) grep -rqE "fn $name\b|name = \"$name\"" stack-core/src fuzz/Cargo.toml && continue ;;

@@ -51,6 +51,8 @@ struct Chunk {
     seq: SeqNumber,
     len: u32,
     fin: bool,
+    /// The last of a burst of segments.
+    last: bool,
     kind: Kind,
 }
 
@@ -196,7 +198,9 @@ impl<B: Buffers> Synchronized<B> {
         let mut flags = TcpFlags::ACK;
         flags.set(TcpFlags::FIN, chunk.fin);
         let offset = chunk.seq.since(self.snd.una);
-        flags.set(TcpFlags::PSH, chunk.len > 0 && offset + chunk.len == queued);
+        // RFC 9293 §3.9.1.2: the end of all that is queued is pushed. So is that of a burst, which receivers that join
+        // segments (GRO, LRO) then hand on at once.
+        flags.set(TcpFlags::PSH, chunk.len > 0 && (chunk.last || offset + chunk.len == queued));
         Some(Plan {
             seq: chunk.seq,
             ack: self.rcv.nxt,
@@ -267,14 +271,18 @@ impl<B: Buffers> Synchronized<B> {
             if fin_due {
                 self.open_flight(cx, mss, user);
             }
-            return fin_due.then_some(Chunk { seq: self.snd.nxt, len: 0, fin: true, kind: Kind::New });
+            let seq = self.snd.nxt;
+            return fin_due.then_some(Chunk { seq, len: 0, fin: true, last: false, kind: Kind::New });
         }
         let room = self.open_flight(cx, mss, user).room();
         let usable = room.min(self.snd.wnd.saturating_sub(self.snd.flight()));
         let len = self.worth_sending(usable.min(unsent).min(largest), unsent, mss, user.no_delay);
         if len > 0 {
             let fin = fin_due && len == unsent;
-            return Some(Chunk { seq: self.snd.nxt, len, fin, kind: Kind::New });
+            let snd = &self.snd;
+            let burst = len > mss || (snd.flight() > 0 && snd.last_sent == cx.now);
+            let last = burst && (usable.min(unsent) - len) < mss;
+            return Some(Chunk { seq: snd.nxt, len, fin, last, kind: Kind::New });
         }
         if room == usable
             && let Some(flight) = &mut self.flight
@@ -286,7 +294,7 @@ impl<B: Buffers> Synchronized<B> {
         }
         if self.push {
             let len = self.snd.wnd.clamp(1, unsent.min(mss));
-            return Some(Chunk { seq: self.snd.nxt, len, fin: false, kind: Kind::WindowProbe });
+            return Some(Chunk { seq: self.snd.nxt, len, fin: false, last: false, kind: Kind::WindowProbe });
         }
         if !self.timers.is_set(Timer::Persist) {
             self.timers.set(Timer::Persist, cx.now + self.rtt.rto(cx.config));
@@ -345,7 +353,7 @@ impl<B: Buffers> Synchronized<B> {
     fn stretch(&self, seq: SeqNumber, places: u32, queued: u32, kind: Kind) -> Chunk {
         let before_fin = queued.saturating_sub(seq.since(self.snd.una));
         let fin = places >= before_fin && self.snd.flight() > queued;
-        Chunk { seq, len: places.min(before_fin), fin, kind }
+        Chunk { seq, len: places.min(before_fin), fin, last: false, kind }
     }
 
     /// How many of `sendable` bytes are worth a segment, with `unsent` bytes to go (RFC 9293 §3.8.6.2.1

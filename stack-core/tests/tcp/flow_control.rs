@@ -68,14 +68,14 @@ fn all_that_has_arrived_is_processed_before_any_of_it_is_acknowledged() {
 }
 
 #[test]
-fn last_segment_of_what_is_queued_asks_for_a_push() {
+fn last_segment_of_what_is_queued_asks_for_a_push_and_so_does_the_last_of_a_burst() {
     // RFC 9293 §3.9.1.2, MUST-61.
     let mut script = Script::new();
     let socket = script.connected();
     script.send(socket, 2 * MSS + 100);
     for n in 0..2 {
         let frame = script.next_frame().expect("a full segment");
-        assert!(!header_of(&frame).flags.contains(TcpFlags::PSH), "segment {n}");
+        assert_eq!(header_of(&frame).flags.contains(TcpFlags::PSH), n == 1, "segment {n}");
     }
     script.inject(ack(1).ack(at(2)));
     script.expect(data(at(2), 100).with(TcpFlags::PSH));
