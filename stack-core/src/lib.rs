@@ -103,5 +103,6 @@ pub use stack::{
     Stale, Stray, Turn,
 };
 pub use tcp::connection::TcpState;
+pub use tcp::info::{LossRecovery, TcpInfo};
 pub use time::{Duration, Instant};
 pub use wire::{MacAddr, VlanId};

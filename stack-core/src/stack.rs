@@ -37,6 +37,7 @@ mod fragments;
 mod groups;
 mod icmp;
 mod icmpv6;
+mod info;
 mod ingress;
 mod last_flow;
 mod link;

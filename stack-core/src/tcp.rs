@@ -30,6 +30,7 @@ pub(crate) mod connection;
 pub(crate) mod fast_open;
 pub(crate) mod flight;
 pub(crate) mod handshake;
+pub(crate) mod info;
 pub(crate) mod isn;
 pub(crate) mod listener;
 pub(crate) mod output;

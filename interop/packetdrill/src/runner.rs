@@ -220,12 +220,17 @@ fn wait(child: &mut Child) -> Result<Option<ExitStatus>> {
     Ok(None)
 }
 
-/// What went wrong, in one line: what packetdrill says about the script before all else.
+/// What went wrong, in one line: what packetdrill says about the script before all else, and of an assertion in Python
+/// the values.
 fn first_complaint(said: &str, script: &str) -> String {
+    let place = format!("{script}:");
     let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let about = said.lines().find(|line| line.starts_with(&format!("{script}:")));
-    let line = about.or_else(|| lines.next_back()).unwrap_or("no word").trim();
-    line.strip_prefix(&format!("{script}:")).map_or(line.to_string(), |rest| format!("line {rest}"))
+    let Some(line) = said.lines().find_map(|line| line.strip_prefix(&place)) else {
+        return lines.next_back().unwrap_or("no word").to_string();
+    };
+    let values =
+        lines.find(|line| line.starts_with("AssertionError")).filter(|_| line.ends_with("Python code"));
+    format!("line {}{}", line.trim(), values.map_or(String::new(), |values| format!(": {values}")))
 }
 
 #[cfg(test)]
@@ -238,6 +243,9 @@ mod tests {
         assert_eq!(first_complaint(said, "a.pkt"), "line 7: error handling packet: timing error");
         assert_eq!(first_complaint("mlockall: not permitted\n", "a.pkt"), "mlockall: not permitted");
         assert_eq!(first_complaint("", "a.pkt"), "no word");
+        let python =
+            "a.pkt:9: error in Python code\nTraceback (most recent call last):\nAssertionError: 12\n";
+        assert_eq!(first_complaint(python, "a.pkt"), "line 9: error in Python code: AssertionError: 12");
     }
 
     #[test]

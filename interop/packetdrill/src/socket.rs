@@ -13,6 +13,7 @@ use crate::socket::options::Options;
 use crate::world::World;
 
 pub(crate) mod datagrams;
+pub(crate) mod info;
 pub(crate) mod lifecycle;
 pub(crate) mod options;
 pub(crate) mod readiness;

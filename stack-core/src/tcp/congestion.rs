@@ -158,7 +158,7 @@ pub(crate) enum Congestion {
 }
 
 /// No congestion window grows beyond this: windows on the wire end at 2^30 (RFC 7323 §2.3).
-const MAX_WINDOW: u32 = 1 << 30;
+pub(crate) const MAX_WINDOW: u32 = 1 << 30;
 
 impl Congestion {
     /// The state of a connection that may send `cwnd` bytes, and grows its window by slow start up to `ssthresh`.

@@ -77,6 +77,15 @@ impl ReceiveSpace {
         self.last_ack_sent
     }
 
+    /// The largest segment that the peer has sent, in payload bytes.
+    pub(crate) fn peer_segment(&self) -> u16 {
+        self.peer_segment
+    }
+
+    pub(crate) fn scale(&self) -> WindowScale {
+        self.scale
+    }
+
     #[inline]
     pub(crate) fn ack_due(&self) -> AckDue {
         self.ack

@@ -66,6 +66,16 @@ impl RttEstimator {
         (self.srtt != 0).then(|| Duration::from_micros(u64::from(self.srtt)))
     }
 
+    /// How far measurements vary (RFC 6298 §2, RTTVAR).
+    pub(crate) fn variation(&self) -> Duration {
+        Duration::from_micros(u64::from(self.rttvar))
+    }
+
+    /// How often the timeout is doubled.
+    pub(crate) fn backoff(&self) -> u8 {
+        self.backoff
+    }
+
     /// RFC 6298 §5.7: a SYN had to be repeated, so data starts with a timeout of 3 s.
     pub(crate) fn distrust_handshake(&mut self, config: &TcpConfig) {
         self.rto = 3_000_000.max(micros(config.rto_initial)).min(micros(config.rto_max));

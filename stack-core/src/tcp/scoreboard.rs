@@ -80,6 +80,18 @@ impl Scoreboard {
         self.lost
     }
 
+    /// Bytes that were sent again and are on their way, for all that is known.
+    pub(crate) fn resent_in_flight(&self) -> u32 {
+        let (mut start, mut resent) = (self.una, 0);
+        for sent in &self.records {
+            if sent.resent && sent.status == Status::InFlight {
+                resent += sent.end.since(start);
+            }
+            start = sent.end;
+        }
+        resent
+    }
+
     /// Notes that `len` places behind all others were sent. At `limit` records the last one takes them in, with the
     /// time of its youngest part; only where that one has arrived there is one record more.
     #[inline]

@@ -69,6 +69,10 @@ impl SendSpace {
         }
     }
 
+    pub(crate) fn scale(&self) -> WindowScale {
+        self.scale
+    }
+
     /// Places of the sequence space that were sent and not acknowledged.
     #[inline]
     pub(crate) fn flight(&self) -> u32 {

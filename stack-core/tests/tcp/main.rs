@@ -8,6 +8,7 @@ mod fast_open;
 mod flow_control;
 mod goodput;
 mod handshake;
+mod info;
 mod listening;
 mod loss_recovery;
 mod retransmission;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::c_int;
 
-use netlane_core::{CongestionAlgorithm, Duration, KeepAlive, SocketId, Stack, StackConfig, TcpState};
+use netlane_core::{CongestionAlgorithm, Duration, KeepAlive, SocketId, Stack, StackConfig};
 
 use super::Kind;
 use crate::device::RawIp;
@@ -142,7 +142,6 @@ impl World {
     pub(crate) fn option(&mut self, fd: c_int, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
         let send_buffer = self.config().tcp.send_buffer;
         let socket = self.socket(fd)?;
-        let id = socket.id();
         let stream = !matches!(socket.kind, Kind::Datagrams { .. });
         let (domain, listening) = (socket.domain, matches!(socket.kind, Kind::Listener(_)));
         let options = &socket.options;
@@ -167,7 +166,7 @@ impl World {
                 name.resize(TCP_CA_NAME_MAX, 0);
                 return Ok(name);
             }
-            (libc::SOL_TCP, libc::TCP_INFO) => return self.info(id),
+            (libc::SOL_TCP, libc::TCP_INFO) => return self.info(fd),
             // packetdrill asks for these two before each of its assertions, whatever they are about. An algorithm
             // may have nothing to tell, and Linux's accounts of memory are its own.
             (libc::SOL_TCP, libc::TCP_CC_INFO) => return Ok(Vec::new()),
@@ -180,32 +179,6 @@ impl World {
             _ => return Err(Errno(libc::ENOPROTOOPT)),
         };
         Ok(value.to_ne_bytes().to_vec())
-    }
-
-    /// `struct tcp_info`, as far as the core keeps statistics.
-    fn info(&mut self, id: Option<SocketId>) -> Result<Vec<u8>, Errno> {
-        let state = id.and_then(|id| self.stack().tcp_state(id).ok()).unwrap_or(TcpState::Closed);
-        // Larger than the structure has ever been: callers cut off what they don't know.
-        let mut info = vec![0; 512];
-        info[0] = linux_state(state);
-        Ok(info)
-    }
-}
-
-/// The numbers of `<netinet/tcp.h>`.
-fn linux_state(state: TcpState) -> u8 {
-    match state {
-        TcpState::Established => 1,
-        TcpState::SynSent => 2,
-        TcpState::SynReceived => 3,
-        TcpState::FinWait1 => 4,
-        TcpState::FinWait2 => 5,
-        TcpState::TimeWait => 6,
-        TcpState::Closed => 7,
-        TcpState::CloseWait => 8,
-        TcpState::LastAck => 9,
-        TcpState::Listen => 10,
-        TcpState::Closing => 11,
     }
 }
 
