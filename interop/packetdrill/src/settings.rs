@@ -5,13 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use netlane_core::{InterfaceConfig, MacAddr, Route, StackConfig};
+use netlane_core::{InterfaceConfig, MacAddr, Route};
 
 use crate::device::GATEWAY_MAC;
-use crate::sysctl;
 
 /// The environment variable that names the file of settings: a line `key=value` for each.
 pub const SYSCTLS: &str = "NETLANE_PACKETDRILL_SYSCTLS";
+
+/// The key of a line that is no setting but a command.
+pub const COMMAND: &str = "command";
+/// The command after which nothing is known of peers any more.
+pub const FORGET_PEERS: &str = "ip tcp_metrics flush";
 
 /// The interface that the stack under test has, and where its settings stand.
 #[derive(Clone, Debug)]
@@ -19,8 +23,8 @@ pub(crate) struct Settings {
     local: Vec<IpAddr>,
     pub(crate) mtu: usize,
     sysctls: Option<PathBuf>,
-    /// How much of that file has been read.
-    seen: u64,
+    /// How many of its lines have been read.
+    seen: usize,
 }
 
 impl Settings {
@@ -54,8 +58,8 @@ impl Settings {
         self.local.contains(&address)
     }
 
-    /// What the stack begins with. Everybody else lives behind a gateway, the only other host on the link.
-    pub(crate) fn stack(&mut self) -> StackConfig {
+    /// The interface of the stack. Everybody else lives behind a gateway, the only other host on the link.
+    pub(crate) fn interface(&self) -> InterfaceConfig {
         let mut interface = InterfaceConfig::default();
         for &local in &self.local {
             let (gateway, link, everywhere) = link_of(local);
@@ -63,28 +67,20 @@ impl Settings {
             interface.routes.push(Route { to: everywhere, via: gateway, metric: 0 });
             interface.neighbors.push((gateway, MacAddr(GATEWAY_MAC)));
         }
-        let mut config = StackConfig { interface, ..StackConfig::default() };
-        // As Linux has it, for which scripts were written.
-        config.tcp.quick_acks = 16;
-        self.apply(&mut config);
-        config
+        interface
     }
 
-    /// Whether a setting was made since they were last applied.
-    pub(crate) fn changed(&self) -> bool {
-        self.sysctls
-            .as_ref()
-            .and_then(|path| fs::metadata(path).ok())
-            .is_some_and(|file| file.len() != self.seen)
-    }
-
-    /// Applies the system-wide settings.
-    pub(crate) fn apply(&mut self, config: &mut StackConfig) {
-        let Some(text) = self.sysctls.as_ref().and_then(|path| fs::read_to_string(path).ok()) else { return };
-        self.seen = text.len() as u64;
-        for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
-            sysctl::apply(key, value, config);
-        }
+    /// What a script has set since this was last asked, in order.
+    pub(crate) fn news(&mut self) -> Vec<(String, String)> {
+        let Some(text) = self.sysctls.as_ref().and_then(|path| fs::read_to_string(path).ok()) else {
+            return Vec::new();
+        };
+        let lines = text.lines().skip(self.seen);
+        let news: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once('=').map(|(key, value)| (key.into(), value.into())))
+            .collect();
+        self.seen = text.lines().count();
+        news
     }
 }
 

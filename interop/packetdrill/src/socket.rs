@@ -13,6 +13,7 @@ use crate::socket::options::Options;
 use crate::world::World;
 
 pub(crate) mod datagrams;
+pub(crate) mod fast_open;
 pub(crate) mod info;
 pub(crate) mod lifecycle;
 pub(crate) mod options;
@@ -62,6 +63,11 @@ pub(crate) enum Kind {
     /// TCP, neither listening nor connected, and where it was bound to.
     Fresh(Option<SocketAddr>),
     Listener(SocketId),
+    /// TCP that will connect with its first data.
+    PutOff {
+        bound: Option<SocketAddr>,
+        peer: SocketAddr,
+    },
     /// TCP on its way to a connection that nobody has been told of.
     Connecting(SocketId),
     Connected(SocketId),
@@ -93,7 +99,7 @@ impl Socket {
     /// The socket of the core, where there is one.
     pub(crate) fn id(&self) -> Option<SocketId> {
         match self.kind {
-            Kind::Fresh(_) => None,
+            Kind::Fresh(_) | Kind::PutOff { .. } => None,
             Kind::Listener(id) | Kind::Connecting(id) | Kind::Connected(id) => Some(id),
             Kind::Datagrams { id, .. } => id,
         }

@@ -1,5 +1,6 @@
 //! Linux's system-wide settings of TCP, as far as netlane has them.
 
+use crate::socket::fast_open::{ALL_LISTENERS, CLIENT, SERVER, WITHOUT_COOKIE};
 use netlane_core::{CongestionAlgorithm, StackConfig, SynCookies};
 
 /// What becomes of a setting.
@@ -13,15 +14,38 @@ pub enum Effect {
     Missing,
 }
 
+/// The settings that the stack follows, and those that the calls on top of it do.
+#[derive(Clone, Debug)]
+pub struct Sysctls {
+    /// What the stack is told.
+    pub stack: StackConfig,
+    /// Linux's `tcp_fastopen`.
+    pub fast_open: u64,
+}
+
+impl Default for Sysctls {
+    fn default() -> Self {
+        let mut stack = StackConfig::default();
+        // As Linux has it, for which scripts were written.
+        stack.tcp.quick_acks = 16;
+        Self { stack, fast_open: CLIENT }
+    }
+}
+
 /// Makes a setting. Linux's names are those of `/proc/sys`, with points or slashes.
-pub fn apply(key: &str, value: &str, config: &mut StackConfig) -> Effect {
+pub fn apply(key: &str, value: &str, sysctls: &mut Sysctls) -> Effect {
     let key = key.replace('/', ".");
     let Some(name) = key.strip_prefix("net.ipv4.") else { return Effect::Missing };
     let mut numbers = value.split_whitespace().map(number);
     let (first, last) = (numbers.next().flatten(), numbers.next_back().flatten());
-    let Some(first) = first else { return keyed(name, value, config) };
-    let tcp = &mut config.tcp;
+    let Some(first) = first else { return keyed(name, value, &mut sysctls.stack) };
+    let tcp = &mut sysctls.stack.tcp;
     match name {
+        "tcp_fastopen" => {
+            sysctls.fast_open = first;
+            tcp.fast_open = first & SERVER != 0 && first & ALL_LISTENERS != 0;
+            tcp.fast_open_without_cookie = first & WITHOUT_COOKIE != 0;
+        }
         "tcp_timestamps" => tcp.timestamps = first != 0,
         "tcp_window_scaling" => tcp.window_scaling = first != 0,
         "tcp_sack" => tcp.sack = first != 0,
@@ -73,8 +97,13 @@ fn keyed(name: &str, value: &str, config: &mut StackConfig) -> Effect {
             config.tcp.congestion_control = algorithm;
             Effect::Applied
         }
-        // The keys are the stack's own secret, and so are its cookies.
-        ("tcp_fastopen_key", _) if value == PACKETDRILLS_KEY => Effect::Neutral,
+        ("tcp_fastopen_key", _) => match fast_open_key(value) {
+            Some(key) => {
+                config.tcp.fast_open_key = Some(key);
+                Effect::Applied
+            }
+            None => Effect::Missing,
+        },
         _ => Effect::Missing,
     }
 }
@@ -97,8 +126,13 @@ const ALGORITHMS: [(&str, CongestionAlgorithm); 4] = [
     ("bbr", CongestionAlgorithm::Bbr),
 ];
 
-/// The key that packetdrill's scripts make their cookies with.
-const PACKETDRILLS_KEY: &str = "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4";
+/// The first of the keys of Fast Open: four numbers, which Linux keeps with their lowest bytes first.
+fn fast_open_key(text: &str) -> Option<[u8; 16]> {
+    let first = text.split(',').next()?;
+    let numbers = first.split('-').map(|part| u32::from_str_radix(part, 16)).collect::<Result<Vec<u32>, _>>();
+    let bytes: Vec<u8> = numbers.ok()?.into_iter().flat_map(u32::to_le_bytes).collect();
+    bytes.try_into().ok()
+}
 
 /// A number as C writes it.
 fn number(text: &str) -> Option<u64> {

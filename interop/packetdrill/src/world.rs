@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
 use std::io::Write;
 
-use netlane_core::{HeapBuffers, Instant, SocketId, Stack, StackConfig, Turn};
+use netlane_core::{HeapBuffers, Instant, SocketId, Stack, Turn};
 
 use crate::device::RawIp;
-use crate::settings::Settings;
+use crate::settings::{COMMAND, FORGET_PEERS, Settings};
 use crate::socket::{Descriptor, Owned};
+use crate::sysctl::{self, Sysctls};
 
 /// The stack's seed. A run is the same every time.
 const SEED: u64 = 1;
@@ -23,7 +24,7 @@ pub(crate) struct World {
     /// When the call that is being made began: what it waits for at most counts from there.
     pub(crate) call_began: Instant,
     settings: Settings,
-    config: StackConfig,
+    sysctls: Sysctls,
     stack: Option<Stack<RawIp>>,
     /// When the stack's next timer is due.
     wake_at: Option<Instant>,
@@ -40,7 +41,7 @@ impl World {
             now: BEGINNING,
             call_began: BEGINNING,
             settings,
-            config: StackConfig::default(),
+            sysctls: Sysctls::default(),
             stack: None,
             wake_at: None,
             sent: VecDeque::new(),
@@ -61,26 +62,36 @@ impl World {
     /// The stack. It begins with the first call, for a script makes its settings before.
     pub(crate) fn stack(&mut self) -> &mut Stack<RawIp> {
         self.stack.get_or_insert_with(|| {
-            self.config = self.settings.stack();
+            for (key, value) in self.settings.news() {
+                sysctl::apply(&key, &value, &mut self.sysctls);
+            }
+            self.sysctls.stack.interface = self.settings.interface();
             let io = RawIp::new(self.settings.mtu);
-            let mut stack = Stack::new(io, HeapBuffers::new(), self.config.clone(), SEED);
+            let mut stack = Stack::new(io, HeapBuffers::new(), self.sysctls.stack.clone(), SEED);
             stack.tell_time(self.now);
             stack
         })
     }
 
-    /// How TCP behaves now.
-    pub(crate) fn config(&self) -> &StackConfig {
-        &self.config
+    /// The settings that hold now.
+    pub(crate) fn sysctls(&self) -> &Sysctls {
+        &self.sysctls
     }
 
     /// Makes the settings that a script has asked for since the last call.
     pub(crate) fn follow_settings(&mut self) {
-        if self.stack.is_some() && self.settings.changed() {
-            self.settings.apply(&mut self.config);
-            let tcp = self.config.tcp.clone();
-            self.stack().set_tcp_config(tcp);
+        let Some(stack) = &mut self.stack else { return };
+        let news = self.settings.news();
+        if news.is_empty() {
+            return;
         }
+        for (key, value) in &news {
+            sysctl::apply(key, value, &mut self.sysctls);
+            if key == COMMAND && value.starts_with(FORGET_PEERS) {
+                stack.tcp_forget_fast_open_cookies();
+            }
+        }
+        stack.set_tcp_config(self.sysctls.stack.tcp.clone());
     }
 
     /// The descriptor `fd` is told what happens to `socket`.

@@ -4,7 +4,7 @@ use super::congestion::{CongestionControl, MAX_WINDOW};
 use super::connection::TcpState;
 use super::flight::Flight;
 use super::recovery::Phase;
-use super::synchronized::Synchronized;
+use super::synchronized::{FastOpenState, Synchronized};
 use crate::buffers::Buffers;
 use crate::config::TcpConfig;
 use crate::time::Duration;
@@ -27,6 +27,8 @@ pub struct TcpInfo {
     pub timestamps: bool,
     /// Both ends use selective acknowledgements.
     pub sack: bool,
+    /// Data came or went with the SYN, and was taken (RFC 7413).
+    pub fast_open: bool,
     /// The smoothed round-trip time and its variation (RFC 6298), once there was a measurement.
     pub rtt: Option<(Duration, Duration)>,
     /// The least round-trip time of the last minutes.
@@ -92,6 +94,7 @@ impl<B: Buffers> Synchronized<B> {
             window_scales: (self.rcv.scale().shift(), self.snd.scale().shift()),
             timestamps: self.timestamps.is_some(),
             sack: self.rcv.uses_sack(),
+            fast_open: self.fast_open != FastOpenState::No,
             rtt: self.rtt.smoothed().map(|srtt| (srtt, self.rtt.variation())),
             min_rtt: flight.and_then(|flight| flight.rack.min_rtt()),
             rto: self.rtt.rto(config),

@@ -14,9 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, io};
 
-use netlane_core::StackConfig;
-use netlane_packetdrill::settings::SYSCTLS;
-use netlane_packetdrill::sysctl::{self, Effect};
+use netlane_packetdrill::settings::{COMMAND, FORGET_PEERS, SYSCTLS};
+use netlane_packetdrill::sysctl::{self, Effect, Sysctls};
 
 /// The names to stand in for.
 pub(crate) const NAMES: [&str; 5] = ["sysctl", "ip", "tc", "ethtool", "python3"];
@@ -31,9 +30,9 @@ pub(crate) fn run() -> Option<ExitCode> {
     let settings = env::var_os(SYSCTLS)?;
     let arguments: Vec<String> = arguments.collect();
     let done = match name {
-        "sysctl" => note(&settings, arguments.iter().filter(|argument| !argument.starts_with('-'))),
+        "sysctl" => set(&settings, &arguments),
         "python3" => python(&settings, &arguments),
-        command => note(&settings, [&format!("command={command} {}", arguments.join(" "))]),
+        command => note(&settings, [&format!("{COMMAND}={command} {}", arguments.join(" "))]),
     };
     Some(match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,14 +45,14 @@ pub(crate) fn run() -> Option<ExitCode> {
 
 /// What was asked for and netlane has not.
 pub(crate) fn missing(settings: &str) -> BTreeSet<String> {
-    let mut config = StackConfig::default();
+    let mut sysctls = Sysctls::default();
     let asked = settings.lines().filter_map(|line| line.split_once('='));
     asked
         .filter(|(key, value)| match *key {
-            "command" => !is_neutral(value),
-            key => sysctl::apply(key, value, &mut config) == Effect::Missing,
+            COMMAND => !is_neutral(value),
+            key => sysctl::apply(key, value, &mut sysctls) == Effect::Missing,
         })
-        .map(|(key, value)| if key == "command" { format!("`{value}`") } else { format!("{key}={value}") })
+        .map(|(key, value)| if key == COMMAND { format!("`{value}`") } else { format!("{key}={value}") })
         .collect()
 }
 
@@ -66,9 +65,19 @@ pub(crate) fn clean_up(packetdrill: u32) {
 /// Commands that mean nothing to a stack of its own: what others remember of peers, queues that pass everything, and
 /// offloads.
 fn is_neutral(command: &str) -> bool {
-    let neutral =
-        ["ip tcp_metrics flush", "tc qdisc", "ethtool -K"].iter().any(|neutral| command.starts_with(neutral));
+    let neutral = [FORGET_PEERS, "tc qdisc", "ethtool -K"].iter().any(|neutral| command.starts_with(neutral));
     neutral && !command.ends_with("limit 0")
+}
+
+/// Notes settings, as far as the kernel has such: scripts try older ones first.
+fn set(settings: &OsString, arguments: &[String]) -> io::Result<()> {
+    let asked: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let (known, unknown): (Vec<&String>, Vec<&String>) = asked.iter().partition(|line| {
+        let key = line.split('=').next().unwrap_or_default().replace('.', "/");
+        Path::new("/proc/sys").join(key).exists()
+    });
+    note(settings, known)?;
+    unknown.first().map_or(Ok(()), |line| Err(io::Error::other(format!("{line}: no such setting"))))
 }
 
 fn note<'a>(

@@ -14,6 +14,7 @@ const SIZE: usize = 512;
 const TIMESTAMPS: u8 = 1;
 const SACK: u8 = 1 << 1;
 const WINDOW_SCALE: u8 = 1 << 2;
+const SYN_DATA: u8 = 1 << 5;
 
 /// Linux's slow start threshold before the first loss.
 const NO_THRESHOLD: u32 = 0x7fff_ffff;
@@ -49,8 +50,14 @@ fn fill(bytes: &mut [u8], info: &TcpInfo) {
     bytes[2] = info.unanswered;
     bytes[3] = info.unanswered;
     bytes[4] = info.backoff;
-    let scaled = if ours > 0 || peers > 0 { WINDOW_SCALE } else { 0 };
-    bytes[5] = scaled | if info.timestamps { TIMESTAMPS } else { 0 } | if info.sack { SACK } else { 0 };
+    for (bit, set) in [
+        (TIMESTAMPS, info.timestamps),
+        (SACK, info.sack),
+        (WINDOW_SCALE, ours > 0 || peers > 0),
+        (SYN_DATA, info.fast_open),
+    ] {
+        bytes[5] |= if set { bit } else { 0 };
+    }
     bytes[6] = peers | ours << 4;
     let threshold = info.slow_start_threshold.map_or(NO_THRESHOLD, segments);
     for (at, value) in [

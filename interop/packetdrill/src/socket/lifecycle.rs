@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use netlane_core::{SocketId, TcpState};
 
+use super::fast_open::SERVER;
 use super::options::Options;
 use super::{Descriptor, Kind, Owned, Patience, Socket};
 use crate::errno::Errno;
@@ -28,7 +29,7 @@ impl World {
         };
         // The settings have been made by now.
         self.stack();
-        let socket = Socket::new(domain, new, Options::new(self.config()));
+        let socket = Socket::new(domain, new, Options::new(&self.sysctls().stack));
         self.install(Owned::Socket(Box::new(socket)), kind & libc::SOCK_NONBLOCK != 0)
     }
 
@@ -68,13 +69,16 @@ impl World {
             Kind::Fresh(bound) => bound,
             Kind::Listener(_) => return Ok(()),
             Kind::Datagrams { .. } => return Err(Errno(libc::EOPNOTSUPP)),
-            Kind::Connecting(_) | Kind::Connected(_) => return Err(Errno(libc::EINVAL)),
+            Kind::PutOff { .. } | Kind::Connecting(_) | Kind::Connected(_) => {
+                return Err(Errno(libc::EINVAL));
+            }
         };
         let options = socket.options.clone();
         let bound = bound.unwrap_or_else(|| anywhere(socket.domain));
         let backlog = usize::try_from(backlog).unwrap_or(0);
         let id = self.stack().tcp_listen(bound, backlog)?;
-        options.apply_to_listener(self.stack(), id);
+        let server = self.sysctls().fast_open & SERVER != 0;
+        options.apply_to_listener(self.stack(), id, server);
         self.socket(fd)?.kind = Kind::Listener(id);
         self.own(id, fd);
         Ok(())
@@ -85,7 +89,7 @@ impl World {
         let patience = self.read_patience(fd);
         let socket = self.socket(fd)?;
         let Kind::Listener(listener) = socket.kind else {
-            let stream = matches!(socket.kind, Kind::Fresh(_) | Kind::Connecting(_) | Kind::Connected(_));
+            let stream = !matches!(socket.kind, Kind::Datagrams { .. });
             return Err(Errno(if stream { libc::EINVAL } else { libc::EOPNOTSUPP }).into());
         };
         let (domain, options) = (socket.domain, socket.options.clone());
@@ -126,11 +130,16 @@ impl World {
         match socket.kind {
             Kind::Fresh(bound) => {
                 let Some(peer) = peer else { return Ok(()) };
-                self.begin_to_connect(fd, bound, peer)?;
+                let fast = socket.options.fast_connect;
+                if fast && self.puts_off(bound, peer)? {
+                    self.socket(fd)?.kind = Kind::PutOff { bound, peer };
+                    return Ok(());
+                }
+                self.begin_to_connect(fd, bound, peer, fast)?;
                 *begun = true;
                 Err(patience.stop(self, libc::EINPROGRESS))
             }
-            Kind::Connecting(_) if peer.is_none() => {
+            Kind::Connecting(_) | Kind::PutOff { .. } if peer.is_none() => {
                 self.disconnect(fd)?;
                 Ok(())
             }
@@ -154,7 +163,7 @@ impl World {
                 Ok(())
             }
             Kind::Connected(_) => Err(Errno(libc::EISCONN).into()),
-            Kind::Listener(_) => Err(Errno(libc::EISCONN).into()),
+            Kind::PutOff { .. } | Kind::Listener(_) => Err(Errno(libc::EISCONN).into()),
             Kind::Datagrams { .. } => Ok(self.connect_datagrams(fd, peer)?),
         }
     }
@@ -164,9 +173,14 @@ impl World {
         fd: c_int,
         bound: Option<SocketAddr>,
         peer: SocketAddr,
+        fast: bool,
     ) -> Result<(), Errno> {
         let options = self.socket(fd)?.options.clone();
-        let id = self.stack().tcp_connect(bound, peer)?;
+        let id = if fast {
+            self.stack().tcp_connect_fast(bound, peer)?
+        } else {
+            self.stack().tcp_connect(bound, peer)?
+        };
         options.apply(self.stack(), id);
         let socket = self.socket(fd)?;
         socket.kind = Kind::Connecting(id);

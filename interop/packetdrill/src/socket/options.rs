@@ -6,6 +6,7 @@ use std::ffi::c_int;
 use netlane_core::{CongestionAlgorithm, Duration, KeepAlive, SocketId, Stack, StackConfig};
 
 use super::Kind;
+use super::fast_open::SERVER;
 use crate::device::RawIp;
 use crate::errno::Errno;
 use crate::sysctl;
@@ -26,6 +27,10 @@ pub(crate) struct Options {
     user_timeout: Option<Duration>,
     /// Bytes that may wait to be sent, where the user has chosen.
     send_limit: Option<usize>,
+    /// Connections that a listener may have whose data came with the SYN.
+    fast_open_queue: Option<usize>,
+    /// `connect` waits for the first data, which goes with the SYN.
+    pub(crate) fast_connect: bool,
     /// Whether `recvmsg` tells how many bytes are left.
     pub(crate) tells_unread: bool,
     /// Options without any effect here, by level and name.
@@ -63,6 +68,8 @@ impl Options {
             congestion_control: config.tcp.congestion_control,
             user_timeout: config.tcp.user_timeout,
             send_limit: None,
+            fast_open_queue: None,
+            fast_connect: false,
             tells_unread: false,
             noted: BTreeMap::new(),
         }
@@ -81,9 +88,12 @@ impl Options {
     }
 
     /// Sets what a listener gives to its connections before they are accepted.
-    pub(crate) fn apply_to_listener(&self, stack: &mut Stack<RawIp>, id: SocketId) {
+    pub(crate) fn apply_to_listener(&self, stack: &mut Stack<RawIp>, id: SocketId, fast_open: bool) {
         // A listener that is gone needs none.
         let _ = stack.tcp_set_congestion_control(id, self.congestion_control);
+        if fast_open && let Some(pending) = self.fast_open_queue {
+            let _ = stack.tcp_set_fast_open(id, (pending > 0).then_some(pending));
+        }
     }
 }
 
@@ -111,6 +121,17 @@ impl World {
                 options.send_limit = Some((int(value)?.max(0) as usize * 2).max(LEAST_SEND_LIMIT));
             }
             (libc::SOL_TCP, TCP_INQ) => options.tells_unread = int(value)? != 0,
+            (libc::SOL_TCP, libc::TCP_FASTOPEN) => {
+                let pending = usize::try_from(int(value)?).map_err(|_| Errno(libc::EINVAL))?;
+                options.fast_open_queue = Some(pending);
+            }
+            (libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT) => options.fast_connect = int(value)? != 0,
+            (libc::SOL_TCP, libc::TCP_FASTOPEN_KEY) => {
+                // One key serves all listeners of the stack.
+                let key = value.try_into().map_err(|_| Errno(libc::EINVAL))?;
+                self.stack().tcp_set_fast_open_key(key);
+                return Ok(());
+            }
             (libc::SOL_TCP, libc::TCP_CONGESTION) => {
                 let name = value.split(|&byte| byte == 0).next().unwrap_or(&[]);
                 let known = std::str::from_utf8(name).ok().and_then(sysctl::algorithm);
@@ -130,17 +151,25 @@ impl World {
             }
             _ => return Err(Errno(libc::ENOPROTOOPT)),
         }
-        let (options, connected) =
-            (options.clone(), matches!(socket.kind, Kind::Connecting(_) | Kind::Connected(_)));
+        let options = options.clone();
+        let (connected, listening) = match socket.kind {
+            Kind::Connecting(_) | Kind::Connected(_) => (true, false),
+            Kind::Listener(_) => (false, true),
+            _ => (false, false),
+        };
         if let Some(id) = id.filter(|_| connected) {
             options.apply(self.stack(), id);
+        }
+        if let Some(id) = id.filter(|_| listening) {
+            let server = self.sysctls().fast_open & SERVER != 0;
+            options.apply_to_listener(self.stack(), id, server);
         }
         Ok(())
     }
 
     /// getsockopt(2)
     pub(crate) fn option(&mut self, fd: c_int, level: c_int, name: c_int) -> Result<Vec<u8>, Errno> {
-        let send_buffer = self.config().tcp.send_buffer;
+        let send_buffer = self.sysctls().stack.tcp.send_buffer;
         let socket = self.socket(fd)?;
         let stream = !matches!(socket.kind, Kind::Datagrams { .. });
         let (domain, listening) = (socket.domain, matches!(socket.kind, Kind::Listener(_)));

@@ -18,6 +18,7 @@ impl World {
                 error
                     | match socket.kind {
                         Kind::Fresh(_) => libc::POLLOUT | libc::POLLHUP,
+                        Kind::PutOff { .. } => libc::POLLOUT | libc::POLLWRNORM,
                         Kind::Listener(_) if socket.has_arrivals => libc::POLLIN | libc::POLLRDNORM,
                         Kind::Listener(_) => 0,
                         Kind::Datagrams { .. } if socket.has_arrivals => libc::POLLIN | libc::POLLOUT,

@@ -13,7 +13,7 @@ use crate::world::World;
 
 /// Flags of a call that sends, as far as they are known. An unknown one is refused, so that no script passes without
 /// what it asks for.
-const SEND_FLAGS: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | libc::MSG_EOR;
+const SEND_FLAGS: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | libc::MSG_FASTOPEN;
 /// Flags of a call that receives.
 const RECEIVE_FLAGS: c_int =
     libc::MSG_DONTWAIT | libc::MSG_PEEK | libc::MSG_TRUNC | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
@@ -21,7 +21,9 @@ const RECEIVE_FLAGS: c_int =
 /// How far a call that sends has come, while it waits for room.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    sent: usize,
+    pub(crate) sent: usize,
+    /// It began the connection.
+    pub(crate) connects: bool,
 }
 
 impl World {
@@ -41,6 +43,24 @@ impl World {
         if let Kind::Datagrams { .. } = self.socket(fd)?.kind {
             return Ok(self.send_datagram(fd, bytes, to)?);
         }
+        let unconnected = !matches!(self.socket(fd)?.kind, Kind::Connected(_));
+        if matches!(self.socket(fd)?.kind, Kind::PutOff { .. })
+            || progress.connects
+            || (flags & libc::MSG_FASTOPEN != 0 && unconnected)
+        {
+            return self.send_fast(fd, bytes, to, patience, progress);
+        }
+        self.send_all(fd, bytes, patience, progress)
+    }
+
+    /// Queues all of `bytes` where the call may wait, and else what there is room for.
+    pub(crate) fn send_all(
+        &mut self,
+        fd: c_int,
+        bytes: &[u8],
+        patience: Patience,
+        progress: &mut Progress,
+    ) -> Result<usize, Stop> {
         let outcome = self.queue(fd, &bytes[progress.sent..], patience);
         match outcome {
             Ok(more) => {
@@ -76,7 +96,7 @@ impl World {
             }
             Kind::Connected(id) => id,
             Kind::Connecting(_) => return Err(patience.stop(self, libc::EAGAIN)),
-            Kind::Fresh(_) | Kind::Listener(_) | Kind::Datagrams { .. } => {
+            Kind::Fresh(_) | Kind::PutOff { .. } | Kind::Listener(_) | Kind::Datagrams { .. } => {
                 return Err(Errno(libc::EPIPE).into());
             }
         };
@@ -111,7 +131,7 @@ impl World {
                 socket.kind = Kind::Connected(id);
                 id
             }
-            Kind::Connecting(_) => return Err(patience.stop(self, libc::EAGAIN)),
+            Kind::Connecting(_) | Kind::PutOff { .. } => return Err(patience.stop(self, libc::EAGAIN)),
             Kind::Fresh(_) | Kind::Listener(_) => return Err(Errno(libc::ENOTCONN).into()),
         };
         let mut bytes = vec![0; room.min(1 << 24)];
@@ -166,10 +186,10 @@ impl World {
     pub(crate) fn unread(&mut self, fd: c_int) -> Result<c_int, Errno> {
         let id = match self.socket(fd)?.kind {
             Kind::Connected(id) | Kind::Connecting(id) => id,
-            Kind::Fresh(_) | Kind::Datagrams { .. } => return Ok(0),
+            Kind::Fresh(_) | Kind::PutOff { .. } | Kind::Datagrams { .. } => return Ok(0),
             Kind::Listener(_) => return Err(Errno(libc::EINVAL)),
         };
-        let mut bytes = vec![0; self.config().tcp.receive_buffer];
+        let mut bytes = vec![0; self.sysctls().stack.tcp.receive_buffer];
         Ok(self.stack().tcp_peek(id, &mut bytes).unwrap_or(0) as c_int)
     }
 }
