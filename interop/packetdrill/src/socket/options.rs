@@ -6,7 +6,7 @@ use std::ffi::c_int;
 use netlane_core::{CongestionAlgorithm, Duration, KeepAlive, SocketId, Stack, StackConfig};
 
 use super::Kind;
-use super::fast_open::SERVER;
+use super::fast_open::{CLIENT, SERVER};
 use crate::device::RawIp;
 use crate::errno::Errno;
 use crate::sysctl;
@@ -106,6 +106,7 @@ impl World {
         name: c_int,
         value: &[u8],
     ) -> Result<(), Errno> {
+        let client = self.sysctls().fast_open & CLIENT != 0;
         let socket = self.socket(fd)?;
         let id = socket.id();
         let options = &mut socket.options;
@@ -125,7 +126,8 @@ impl World {
                 let pending = usize::try_from(int(value)?).map_err(|_| Errno(libc::EINVAL))?;
                 options.fast_open_queue = Some(pending);
             }
-            (libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT) => options.fast_connect = int(value)? != 0,
+            (libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT) if client => options.fast_connect = int(value)? != 0,
+            (libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT) => return Err(Errno(libc::EOPNOTSUPP)),
             (libc::SOL_TCP, libc::TCP_FASTOPEN_KEY) => {
                 // One key serves all listeners of the stack.
                 let key = value.try_into().map_err(|_| Errno(libc::EINVAL))?;
@@ -196,6 +198,8 @@ impl World {
                 return Ok(name);
             }
             (libc::SOL_TCP, libc::TCP_INFO) => return self.info(fd),
+            (libc::SOL_TCP, libc::TCP_MAXSEG) => return self.segment_size(fd),
+            (libc::SOL_TCP, libc::TCP_FASTOPEN_CONNECT) => c_int::from(options.fast_connect),
             // packetdrill asks for these two before each of its assertions, whatever they are about. An algorithm
             // may have nothing to tell, and Linux's accounts of memory are its own.
             (libc::SOL_TCP, libc::TCP_CC_INFO) => return Ok(Vec::new()),

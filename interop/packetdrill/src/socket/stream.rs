@@ -43,6 +43,13 @@ impl World {
         if let Kind::Datagrams { .. } = self.socket(fd)?.kind {
             return Ok(self.send_datagram(fd, bytes, to)?);
         }
+        let socket = self.socket(fd)?;
+        if let Kind::Connecting(id) = socket.kind
+            && socket.has_room
+            && !progress.connects
+        {
+            socket.kind = Kind::Connected(id);
+        }
         let unconnected = !matches!(self.socket(fd)?.kind, Kind::Connected(_));
         if matches!(self.socket(fd)?.kind, Kind::PutOff { .. })
             || progress.connects
