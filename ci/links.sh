@@ -34,8 +34,8 @@ done < <(git ls-files --cached --others --exclude-standard '*.md')
 # shellcheck disable=SC2016
 while IFS= read -r name; do
   case $name in
-    */ | file::name) continue ;;
-    *.pkt) [[ -f interop/packetdrill/scripts/$name ]] && continue ;;
+    */ | file::name | .pkt) continue ;;
+    ?*.pkt) [[ -f interop/packetdrill/scripts/$name ]] && continue ;;
     *.rs) [[ -f stack-core/src/$name ]] && continue ;;
     *::*) grep -qs "fn ${name##*::}()" stack-core/tests/*/"${name%%::*}.rs" && continue ;;
     *_*) grep -rqE "fn $name\b|name = \"$name\"" stack-core/src fuzz/Cargo.toml && continue ;;
