@@ -12,7 +12,7 @@
 use crate::inspect::{InspectBuf, fill_checksum};
 use crate::wait::Waitable;
 use netlane_packet_io::{Batch, Caps, LinkDown, PacketBuf, PacketIo, RxChecksum, RxOffload};
-use netlane_sim::impairment::{Fate, PacketOps};
+use netlane_sim::impairment::{Fate, PacketOps, mark_frame};
 pub use netlane_sim::impairment::{ImpairedLink, Impairment, LinkStats, Rate};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -203,5 +203,9 @@ impl<I: PacketIo<Buf: InspectBuf>> PacketOps<I::Buf> for Live<'_, I> {
         let rx = RxOffload { checksum: RxChecksum::Unknown, ..buf.rx_offload() };
         buf.mark_received(rx, None);
         buf.bytes_mut()[bit / 8] ^= 1 << (bit % 8);
+    }
+
+    fn mark(&mut self, buf: &mut I::Buf) -> bool {
+        mark_frame(buf.bytes_mut())
     }
 }

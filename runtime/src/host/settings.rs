@@ -212,6 +212,7 @@ fn impairment(impairment: &netlane_config::Impairment) -> Impairment {
         delay,
         jitter,
         rate: rate.map(|rate| Rate { bits_per_second: rate.get(), queue_bytes: queue }),
+        mark_above: None,
     }
 }
 

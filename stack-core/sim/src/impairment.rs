@@ -32,6 +32,9 @@ pub struct Impairment {
     pub jitter: Duration,
     /// How fast the link is; `None` for infinitely fast.
     pub rate: Option<Rate>,
+    /// Packets that find more than so many bytes waiting in front of a link with a `rate` are marked, if their sender
+    /// understands marks (RFC 3168); `None` marks nothing.
+    pub mark_above: Option<usize>,
 }
 
 /// A link's speed, and how much may wait in front of it.
@@ -51,7 +54,40 @@ pub trait PacketOps<P> {
 
     /// Flips bit `bit` of the packet, counted from its first byte; below eight times its length.
     fn flip_bit(&mut self, packet: &mut P, bit: usize);
+
+    /// Marks the packet as one that met congestion, if its sender understands that ([`mark_frame`] does it for an
+    /// Ethernet frame). Returns whether it was marked.
+    fn mark(&mut self, packet: &mut P) -> bool;
 }
+
+/// Sets the congestion experienced codepoint in the IP header of an Ethernet frame, if its sender set a capable one
+/// (RFC 3168 §5). Returns whether it did.
+pub fn mark_frame(frame: &mut [u8]) -> bool {
+    let tagged = frame.get(12..14) == Some(&[0x81, 0x00]);
+    let Some(ip) = frame.get_mut(if tagged { 18 } else { 14 }..) else { return false };
+    // The field is the low bits of the second byte in IPv4, and in the middle of it in IPv6.
+    let (version, shift) = match ip.first().map(|byte| byte >> 4) {
+        Some(4) if ip.len() >= 20 => (4, 0),
+        Some(6) if ip.len() >= 40 => (6, 4),
+        _ => return false,
+    };
+    let capable = ip[1] >> shift & EXPERIENCED;
+    if !matches!(capable, 1 | 2) {
+        return false;
+    }
+    ip[1] |= EXPERIENCED << shift;
+    if version == 4 {
+        // RFC 1624 §3: the sum takes in the difference.
+        let checksum = u32::from(u16::from_be_bytes([ip[10], ip[11]]));
+        let sum = (!checksum & 0xffff) + u32::from(EXPERIENCED - capable);
+        let folded = (sum & 0xffff) + (sum >> 16);
+        ip[10..12].copy_from_slice(&(!folded as u16).to_be_bytes());
+    }
+    true
+}
+
+/// Both bits of the field (RFC 3168 §5).
+const EXPERIENCED: u8 = 0b11;
 
 /// What became of a packet that was pushed into the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +118,8 @@ pub struct LinkStats {
     pub reordered: u64,
     /// Packets with a flipped bit.
     pub corrupted: u64,
+    /// Packets marked for the congestion that they met.
+    pub marked: u64,
 }
 
 /// One direction of a link, and the packets that are on it.
@@ -123,10 +161,13 @@ impl<P> ImpairedLink<P> {
             self.stats.lost += 1;
             return Fate::Lost;
         }
+        let congested =
+            self.impairment.mark_above.is_some_and(|threshold| self.waiting(now) > threshold as u128);
         let Some(sent) = self.transmit(now, len) else {
             self.stats.queue_full += 1;
             return Fate::QueueFull;
         };
+        self.stats.marked += u64::from(congested && ops.mark(&mut packet));
         let due = self.arrival(sent, &chance);
         if chance.corrupt && len > 0 {
             ops.flip_bit(&mut packet, (chance.bit % (len as u64 * 8)) as usize);
@@ -183,16 +224,18 @@ impl<P> ImpairedLink<P> {
         self.stats
     }
 
+    /// Bytes in front of the link.
+    fn waiting(&self, now: u64) -> u128 {
+        let rate = self.impairment.rate.map_or(0, |rate| rate.bits_per_second.max(1));
+        u128::from(self.idle_at.saturating_sub(now)) * u128::from(rate) / BITS_NANOS
+    }
+
     /// When the last bit of a packet sent at `now` has left, or `None` when the queue has no room for it.
     fn transmit(&mut self, now: u64, len: usize) -> Option<u64> {
         let Some(rate) = self.impairment.rate else { return Some(now) };
         let bits_per_second = u128::from(rate.bits_per_second.max(1));
-        let backlog = self.idle_at.saturating_sub(now);
-        if backlog > 0 {
-            let waiting = u128::from(backlog) * bits_per_second / BITS_NANOS;
-            if waiting + len as u128 > rate.queue_bytes as u128 {
-                return None;
-            }
+        if self.idle_at > now && self.waiting(now) + len as u128 > rate.queue_bytes as u128 {
+            return None;
         }
         let duration = (len as u128 * BITS_NANOS).div_ceil(bits_per_second);
         self.idle_at = now.max(self.idle_at).saturating_add(u64::try_from(duration).unwrap_or(u64::MAX));
@@ -296,6 +339,10 @@ mod tests {
     struct Bytes;
 
     impl PacketOps<Vec<u8>> for Bytes {
+        fn mark(&mut self, packet: &mut Vec<u8>) -> bool {
+            mark_frame(packet)
+        }
+
         fn duplicate(&mut self, packet: &Vec<u8>) -> Option<Vec<u8>> {
             Some(packet.clone())
         }
@@ -425,6 +472,7 @@ mod tests {
             delay: Duration::from_millis(1),
             jitter: Duration::from_millis(2),
             rate: Some(Rate { bits_per_second: 100_000, queue_bytes: 64 }),
+            mark_above: Some(1_000),
         };
         assert_eq!(run(&bad, SEED, 2000), run(&bad, SEED, 2000));
         assert_ne!(run(&bad, SEED, 2000), run(&bad, SEED + 1, 2000));
@@ -442,6 +490,10 @@ mod tests {
     fn copies_without_memory_are_counted() {
         struct NoMemory;
         impl PacketOps<Vec<u8>> for NoMemory {
+            fn mark(&mut self, _: &mut Vec<u8>) -> bool {
+                false
+            }
+
             fn duplicate(&mut self, _: &Vec<u8>) -> Option<Vec<u8>> {
                 None
             }
@@ -450,5 +502,52 @@ mod tests {
         let mut link = ImpairedLink::new(Impairment { duplication: 1.0, ..Impairment::default() }, SEED);
         assert_eq!(link.push(0, vec![1], 1, &mut NoMemory), Fate::Carried);
         assert_eq!((link.len(), link.stats().duplicated, link.stats().duplication_failed), (1, 0, 1));
+    }
+
+    /// A frame with an IPv4 header, or what follows a VLAN tag.
+    fn ipv4_frame(ecn: u8) -> Vec<u8> {
+        let mut frame = vec![0; 14];
+        frame[12..].copy_from_slice(&[0x08, 0x00]);
+        let mut header = [0x45, ecn, 0, 20, 1, 2, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        let checksum = !sum(&header);
+        header[10..12].copy_from_slice(&checksum.to_be_bytes());
+        frame.extend(header);
+        frame
+    }
+
+    fn sum(header: &[u8]) -> u16 {
+        let sum: u32 = header.chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+        ((sum & 0xffff) + (sum >> 16)) as u16
+    }
+
+    #[test]
+    fn frames_of_capable_senders_are_marked_and_keep_a_right_checksum() {
+        for (ecn, marked) in [(0b00, false), (0b01, true), (0b10, true), (0b11, false)] {
+            let mut frame = ipv4_frame(ecn);
+            assert_eq!(mark_frame(&mut frame), marked, "codepoint {ecn:02b}");
+            assert_eq!(frame[15], if marked { 0b11 } else { ecn });
+            assert_eq!(sum(&frame[14..]), 0xffff);
+        }
+        let mut tagged = ipv4_frame(0b10);
+        tagged.splice(12..12, [0x81, 0x00, 0x00, 0x07]);
+        assert!(mark_frame(&mut tagged) && tagged[19] == 0b11);
+        let mut v6 = vec![0; 54];
+        v6[12..16].copy_from_slice(&[0x86, 0xdd, 0x60, 0x20]);
+        assert!(mark_frame(&mut v6) && v6[14..16] == [0x60, 0x30]);
+        assert!(!mark_frame(&mut [0; 20]), "too short");
+    }
+
+    #[test]
+    fn queue_marks_above_its_threshold_only() {
+        let rate = Rate { bits_per_second: 8_000_000, queue_bytes: 10_000 };
+        let impairment = Impairment { rate: Some(rate), mark_above: Some(100), ..Impairment::default() };
+        let mut link = ImpairedLink::new(impairment, 1);
+        // The first finds nothing waiting, the next ones 34, 68, 102, ... bytes.
+        for _ in 0..6 {
+            assert_eq!(link.push(0, ipv4_frame(0b10), 34, &mut Bytes), Fate::Carried);
+        }
+        assert_eq!(link.stats().marked, 3);
+        let arrived: Vec<u8> = std::iter::from_fn(|| link.pop_due(u64::MAX)).map(|frame| frame[15]).collect();
+        assert_eq!(arrived, [0b10, 0b10, 0b10, 0b11, 0b11, 0b11]);
     }
 }

@@ -8,7 +8,7 @@ use netlane_core::{Duration, HeapBuffers, Instant, Stack, StackConfig, Turn};
 use netlane_packet_io::PacketBuf;
 
 use crate::device::{DeviceConfig, SimDevice, SimFrame};
-use crate::impairment::{Fate, ImpairedLink, Impairment, LinkStats, PacketOps};
+use crate::impairment::{Fate, ImpairedLink, Impairment, LinkStats, PacketOps, mark_frame};
 use crate::offload::onto_wire;
 use crate::trace::Trace;
 
@@ -372,5 +372,9 @@ impl PacketOps<SimFrame> for Ops {
 
     fn flip_bit(&mut self, frame: &mut SimFrame, bit: usize) {
         frame.bytes_mut()[bit / 8] ^= 1 << (bit % 8);
+    }
+
+    fn mark(&mut self, frame: &mut SimFrame) -> bool {
+        mark_frame(frame.bytes_mut())
     }
 }
