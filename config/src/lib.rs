@@ -27,7 +27,7 @@ pub use interface::{ConflictDetection, Interface, Neighbor, Route};
 pub use lanes::{LaneCount, Lanes};
 pub use limits::Limits;
 pub use mac::{InvalidMacAddress, MacAddress};
-pub use tcp::{CongestionControl, KeepAlive, SynCookies, Tcp};
+pub use tcp::{CongestionControl, Ecn, KeepAlive, SynCookies, Tcp};
 
 mod backend;
 mod capture;

@@ -70,6 +70,8 @@ pub struct Tcp {
     pub initial_window: u8,
     /// How much may be in flight, on every socket that does not decide for itself.
     pub congestion_control: CongestionControl,
+    /// Congestion marks instead of losses (RFC 3168).
+    pub ecn: Ecn,
 }
 
 impl Default for Tcp {
@@ -100,7 +102,8 @@ impl Default for Tcp {
             send_buffer: 1 << 20,
             receive_buffer: 1 << 20,
             initial_window: 10,
-            congestion_control: CongestionControl::NewReno,
+            congestion_control: CongestionControl::Cubic,
+            ecn: Ecn::Accept,
         }
     }
 }
@@ -131,6 +134,18 @@ pub enum CongestionControl {
     Dctcp,
     /// A rate that follows from a model of the path (BBRv3, draft-ietf-ccwg-bbr).
     Bbr,
+}
+
+/// Whether connections understand congestion marks (RFC 3168).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ecn {
+    /// Never.
+    Off,
+    /// Where the peer asks for it.
+    Accept,
+    /// Where the peer agrees when it is asked.
+    On,
 }
 
 /// When to ask a silent peer whether it still lives (RFC 9293 §3.8.4).

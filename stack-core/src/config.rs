@@ -220,6 +220,8 @@ pub struct TcpConfig {
     pub initial_window: u8,
     /// How much may be in flight, for all sockets that don't decide themselves.
     pub congestion_control: CongestionAlgorithm,
+    /// Congestion marks instead of losses (RFC 3168).
+    pub ecn: Ecn,
 }
 
 impl Default for TcpConfig {
@@ -252,8 +254,22 @@ impl Default for TcpConfig {
             receive_buffer: 1 << 20,
             initial_window: 10,
             congestion_control: CongestionAlgorithm::default(),
+            ecn: Ecn::default(),
         }
     }
+}
+
+/// Whether connections understand congestion marks (RFC 3168).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ecn {
+    /// Never.
+    Off,
+    /// Where the peer asks for it.
+    #[default]
+    Accept,
+    /// Where the peer agrees. It is asked for once: a SYN that is repeated does without, since there are paths that
+    /// swallow those that ask.
+    On,
 }
 
 /// When SYNs are answered without remembering them: the answer's sequence number says all that matters (RFC 4987
@@ -274,10 +290,10 @@ pub enum SynCookies {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CongestionAlgorithm {
     /// Halves the window for a loss, and lets it grow by a segment in each round trip (RFC 5681, RFC 6582).
-    #[default]
     NewReno,
     /// Lets the window grow with the cube of the time since it was reduced (RFC 9438), and leaves slow start when the
     /// round trip grows (RFC 9406). For long or fast paths.
+    #[default]
     Cubic,
     /// Reduces the window by as much as the network marks (RFC 8257). For networks whose queues all mark early, such as
     /// those of a data centre, and with explicit congestion notification; like [`NewReno`](Self::NewReno) elsewhere.

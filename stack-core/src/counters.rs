@@ -151,6 +151,10 @@ counters! {
     tcp_tail_loss_probes,
     /// Reductions of the window that turned out to be needless, and were undone.
     tcp_spurious_recoveries,
+    /// Segments with data that had met congestion on their way (RFC 3168).
+    tcp_congestion_marks,
+    /// Reductions of the window because peers had told of such segments.
+    tcp_congestion_reductions,
     /// Segments that peers told to have received twice (RFC 2883).
     tcp_duplicates_told,
     /// Retransmission timers that went off.

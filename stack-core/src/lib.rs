@@ -92,7 +92,7 @@ pub mod wire;
 
 pub use buffers::{BufferRequest, Buffers, HeapBuffer, HeapBuffers};
 pub use config::{
-    ConflictDetection, CongestionAlgorithm, InterfaceConfig, KeepAlive, Limits, Route, StackConfig,
+    ConflictDetection, CongestionAlgorithm, Ecn, InterfaceConfig, KeepAlive, Limits, Route, StackConfig,
     SynCookies, TcpConfig,
 };
 pub use counters::Counters;

@@ -16,7 +16,7 @@
 //! | `output` | what a connection sends next |
 //! | `flight` | what is in flight, and all that is needed only while something is |
 //! | `scoreboard`, `recovery`, `rack`, `tail_loss_probe`, `spurious` | what has arrived and what was lost |
-//! | `congestion`, `prr`, `rate_sample`, `pacing` | how much may be in flight, and how fast it leaves |
+//! | `congestion`, `prr`, `rate_sample`, `pacing`, `ecn` | how much may be in flight, and how fast it leaves |
 //! | `rtt`, `timers` | when to do something without being told |
 
 use core::hash::{Hash, Hasher};
@@ -27,6 +27,7 @@ pub(crate) use seq::SeqNumber;
 #[allow(dead_code, reason = "what recovery by SACK, pacing and other algorithms will ask and tell")]
 pub(crate) mod congestion;
 pub(crate) mod connection;
+pub(crate) mod ecn;
 pub(crate) mod fast_open;
 pub(crate) mod flight;
 pub(crate) mod handshake;
@@ -135,6 +136,8 @@ pub(crate) struct Segment<'a> {
     pub(crate) payload: &'a [u8],
     /// Segments on the wire that the device joined into this one.
     pub(crate) joined: u32,
+    /// It met congestion on its way (RFC 3168 §5).
+    pub(crate) ce: bool,
 }
 
 impl Segment<'_> {

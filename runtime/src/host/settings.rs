@@ -8,8 +8,8 @@ use netlane_backends::tap::TapConfig;
 use netlane_backends::wrap::impair::{ImpairConfig, Impairment, Rate};
 use netlane_config::{Config, CongestionControl, Impair, MacAddress, TapBackend};
 use netlane_core::{
-    ConflictDetection, CongestionAlgorithm, InterfaceConfig, KeepAlive, Limits, MacAddr, Route, StackConfig,
-    SynCookies, TcpConfig, VlanId,
+    ConflictDetection, CongestionAlgorithm, Ecn, InterfaceConfig, KeepAlive, Limits, MacAddr, Route,
+    StackConfig, SynCookies, TcpConfig, VlanId,
 };
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -125,6 +125,11 @@ fn stack(config: &Config, shape: &Shape, index: usize, fast_open_key: [u8; 16]) 
                 CongestionControl::Cubic => CongestionAlgorithm::Cubic,
                 CongestionControl::Dctcp => CongestionAlgorithm::Dctcp,
                 CongestionControl::Bbr => CongestionAlgorithm::Bbr,
+            },
+            ecn: match tcp.ecn {
+                netlane_config::Ecn::Off => Ecn::Off,
+                netlane_config::Ecn::Accept => Ecn::Accept,
+                netlane_config::Ecn::On => Ecn::On,
             },
         },
     }

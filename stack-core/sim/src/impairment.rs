@@ -224,8 +224,9 @@ impl<P> ImpairedLink<P> {
         self.stats
     }
 
-    /// Bytes in front of the link.
-    fn waiting(&self, now: u64) -> u128 {
+    /// Bytes that wait in front of a link with a [`rate`](Impairment::rate).
+    #[must_use]
+    pub fn waiting(&self, now: u64) -> u128 {
         let rate = self.impairment.rate.map_or(0, |rate| rate.bits_per_second.max(1));
         u128::from(self.idle_at.saturating_sub(now)) * u128::from(rate) / BITS_NANOS
     }

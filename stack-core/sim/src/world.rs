@@ -158,6 +158,12 @@ impl World {
         self.hosts[host.0].outbound.stats()
     }
 
+    /// Bytes from `host` that wait in front of its link.
+    #[must_use]
+    pub fn queue(&self, host: HostId) -> usize {
+        self.hosts[host.0].outbound.waiting(self.now.as_nanos()) as usize
+    }
+
     /// All hosts, in the order in which they were added.
     pub fn hosts(&self) -> impl Iterator<Item = HostId> + use<> {
         (0..self.hosts.len()).map(HostId)

@@ -345,10 +345,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         let connection = self.user_connection(socket)?;
         connection.options.congestion_control = algorithm;
-        if let State::Synchronized(state) = &mut connection.state
-            && let Some(flight) = &mut state.flight
-        {
-            flight.change_congestion_control(algorithm);
+        if let State::Synchronized(state) = &mut connection.state {
+            state.use_congestion_control(algorithm);
         }
         Ok(())
     }

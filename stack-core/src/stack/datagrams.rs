@@ -13,7 +13,7 @@ use crate::datagram_socket::DatagramSocket;
 use crate::socket::{Readiness, SocketError, SocketId};
 use crate::tcp::Endpoint;
 use crate::wire::dhcp::CLIENT_PORT;
-use crate::wire::{Malformed, Protocol, UdpDatagram, UdpRepr, icmpv4, icmpv6, udp};
+use crate::wire::{Malformed, Protocol, UdpDatagram, UdpRepr, ecn, icmpv4, icmpv6, udp};
 
 /// Datagrams that one socket may send before the others get their turn.
 const DATAGRAMS_PER_TURN: usize = 64;
@@ -216,5 +216,14 @@ fn addressed<B: Buffers>(
     let ttl = socket.groups.as_ref().map_or(1, |groups| groups.ttl);
     let hops = destination.is_multicast().then_some(ttl);
     let fragmentation = socket.fragmentation;
-    Ok(Outgoing { source, destination, protocol: socket.protocol, len, piece: len, fragmentation, hops })
+    Ok(Outgoing {
+        source,
+        destination,
+        protocol: socket.protocol,
+        len,
+        piece: len,
+        fragmentation,
+        hops,
+        ecn: ecn::NOT_CAPABLE,
+    })
 }

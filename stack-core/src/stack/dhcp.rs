@@ -269,6 +269,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             piece: repr.len(),
             fragmentation: Fragmentation::Anywhere,
             hops: None,
+            ecn: crate::wire::ecn::NOT_CAPABLE,
         };
         let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             repr.emit(slot.bytes);

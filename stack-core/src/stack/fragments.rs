@@ -10,7 +10,7 @@ use crate::fragments::{Expired, Outcome, PacketKey, Part, Whole};
 use crate::wire::icmpv4::{self, TimeExceeded};
 use crate::wire::icmpv6;
 use crate::wire::ipv6::extensions::{self, FRAGMENT_HEADER_LEN, Upper};
-use crate::wire::{Fragment, Icmpv4Repr, Icmpv6Repr, Ipv4Packet, Ipv6Packet, MacAddr, ipv4};
+use crate::wire::{Fragment, Icmpv4Repr, Icmpv6Repr, Ipv4Packet, Ipv6Packet, MacAddr, ecn, ipv4};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Takes a part of a packet to one of our addresses, or to a group. The last one that was missing makes it a
@@ -96,6 +96,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                     offload: RxOffload::default(),
                     frame: &[],
                     looped: false,
+                    ce: packet.repr.ecn() == ecn::EXPERIENCED,
                     seen_by: 0,
                 };
                 self.receive_packet(packet.repr.protocol, &incoming);

@@ -11,7 +11,7 @@ use crate::socket::{Readiness, SocketError};
 use crate::tcp::connection::State;
 use crate::tcp::{Decision, Endpoint, FourTuple, SeqNumber};
 use crate::wire::icmpv4::{self, Quoted, QuotedTransport, Unreachable};
-use crate::wire::{Icmpv4Repr, Malformed, Protocol, icmpv6};
+use crate::wire::{Icmpv4Repr, Malformed, Protocol, ecn, icmpv6};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub(super) fn receive_icmp(&mut self, incoming: &Incoming<'_>) {
@@ -71,6 +71,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             piece: message.len(),
             fragmentation: Fragmentation::Anywhere,
             hops: None,
+            ecn: ecn::NOT_CAPABLE,
         };
         let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             message.emit(slot.bytes);

@@ -10,7 +10,7 @@ use crate::buffers::Buffers;
 use crate::socket::SocketError;
 use crate::wire::icmpv6::{self, Quoted, Unreachable};
 use crate::wire::ipv6::extensions::Refusal;
-use crate::wire::{Icmpv6Repr, Ipv6Packet, Ipv6Repr, MacAddr, Malformed, Protocol};
+use crate::wire::{Icmpv6Repr, Ipv6Packet, Ipv6Repr, MacAddr, Malformed, Protocol, ecn};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Takes a message in a packet with the header `ip`, which the station `sender` has sent.
@@ -115,6 +115,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             piece: message.len(),
             fragmentation: Fragmentation::Anywhere,
             hops: None,
+            ecn: ecn::NOT_CAPABLE,
         };
         let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             message.emit(slot.pseudo, slot.bytes);

@@ -9,7 +9,7 @@ use crate::buffers::Buffers;
 use crate::counters::Counters;
 use crate::wire::ipv6::extensions::Upper;
 use crate::wire::{
-    EtherType, EthernetRepr, Ipv4Packet, Ipv4Repr, Ipv6Packet, MacAddr, Malformed, Protocol, Sum,
+    EtherType, EthernetRepr, Ipv4Packet, Ipv4Repr, Ipv6Packet, MacAddr, Malformed, Protocol, Sum, ecn,
 };
 
 /// An IP packet for us, its header checked and stripped.
@@ -27,6 +27,8 @@ pub(super) struct Incoming<'a> {
     pub(super) frame: &'a [u8],
     /// It has come from ourselves.
     pub(super) looped: bool,
+    /// It met congestion on its way (RFC 3168 §5).
+    pub(super) ce: bool,
     /// How many stacks of other queues did not know what to do with it.
     pub(super) seen_by: usize,
 }
@@ -121,6 +123,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             offload,
             frame,
             looped: origin == Origin::Ourselves,
+            ce: repr.ecn() == ecn::EXPERIENCED,
             seen_by: 0,
         };
         let to_all = matches!(origin, Origin::Link { to_all: true, .. });
@@ -208,6 +211,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             offload,
             frame: &[],
             looped,
+            ce: packet.repr.ecn() == ecn::EXPERIENCED,
             seen_by: 0,
         };
         match upper.protocol {

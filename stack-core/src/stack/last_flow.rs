@@ -4,7 +4,7 @@
 
 use crate::address::Address;
 use crate::socket::SocketId;
-use crate::wire::{Protocol, Sum, checksum, ethernet, ipv4};
+use crate::wire::{Protocol, Sum, checksum, ecn, ethernet, ipv4};
 
 /// What the frames of the last connection have in common.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Recognised<'a> {
     /// The segment, its headers included.
     pub(super) segment: &'a [u8],
     pub(super) pseudo: Sum,
+    /// The packet met congestion on its way.
+    pub(super) ce: bool,
 }
 
 /// Bytes from the Ethernet header to the ports.
@@ -68,7 +70,8 @@ impl LastFlow {
         let ip: &[u8; ipv4::HEADER_LEN] = headers[IP..].first_chunk()?;
         let total_len = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
         let segment = frame.get(PORTS..IP + total_len).filter(|_| checksum::sum(ip).finish() == 0)?;
-        Some(Recognised { socket: self.socket?, segment, pseudo: self.pseudo.add_len(segment.len()) })
+        let ce = ip[1] & ecn::MASK == ecn::EXPERIENCED;
+        Some(Recognised { socket: self.socket?, segment, pseudo: self.pseudo.add_len(segment.len()), ce })
     }
 }
 

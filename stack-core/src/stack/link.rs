@@ -62,6 +62,8 @@ pub(crate) struct Outgoing {
     pub(crate) fragmentation: Fragmentation,
     /// How many routers it may pass, where its sender has chosen that.
     pub(crate) hops: Option<u8>,
+    /// The congestion notification field, of [`ecn`](crate::wire::ecn).
+    pub(crate) ecn: u8,
 }
 
 /// Who may cut a packet that is larger than its path carries.
@@ -337,7 +339,7 @@ impl<I: PacketIo> Link<I> {
                 dst,
                 protocol: packet.protocol,
                 ttl: packet.hops.unwrap_or(64),
-                tos: 0,
+                tos: packet.ecn,
                 ident: self.ident,
                 // On a path that carries less than is believed of one, routers may do what they must.
                 dont_fragment: packet.fragmentation != Fragmentation::Anywhere
@@ -351,7 +353,7 @@ impl<I: PacketIo> Link<I> {
             dst: packet.destination.to_v6(),
             next_header: packet.protocol,
             hop_limit: packet.hops.unwrap_or(self.interface.hop_limit),
-            traffic_class: 0,
+            traffic_class: packet.ecn,
             flow_label: 0,
             payload_len,
         })

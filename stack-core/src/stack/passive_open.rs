@@ -11,7 +11,7 @@ use crate::buffers::Buffers;
 use crate::config::SynCookies;
 use crate::socket::{Readiness, SocketError, SocketId};
 use crate::tcp::connection::{Connection, Options, State};
-use crate::tcp::handshake::{Exchange, Offer, Verdict};
+use crate::tcp::handshake::{Exchange, Offer, Verdict, offers_ecn};
 use crate::tcp::rtt::RttEstimator;
 use crate::tcp::syn_cache::{CookieForm, Handshake};
 use crate::tcp::{Context, Decision, FourTuple, Segment, SeqNumber, reset, syn_cookie};
@@ -184,7 +184,12 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let exchange = handshake.exchange(self.offer(&handshake.tuple));
         match exchange.judge(segment, self.now, &mut self.counters, &mut self.challenges) {
             Verdict::Drop => {}
-            Verdict::Repeat => self.handshakes.owe(index),
+            Verdict::Repeat => {
+                if segment.flags.contains(TcpFlags::SYN) && !offers_ecn(segment.flags) {
+                    self.handshakes.forgo_ecn(index);
+                }
+                self.handshakes.owe(index);
+            }
             Verdict::Reset => {
                 let (seq, ack) = reset::answer(segment);
                 self.answer_with_reset(&handshake.tuple, seq, ack);
@@ -227,6 +232,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         let mut state = exchange.into_synchronized(&context!(self, id), segment, rtt, buffers);
         state.watch(options.keepalive(), self.now);
+        state.use_congestion_control(options.congestion_control);
         state.be_patient(self.tcp.user_timeout);
         let state = State::Synchronized(state);
         let connection = Connection { tuple: *tuple, options, error: None, detached: false, state };
@@ -303,7 +309,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         };
         let rcv = &self.unconfirmed(id)?.rcv;
         let window = u16::try_from(rcv.window()).unwrap_or(u16::MAX);
-        Some(SynAck { seq: exchange.iss, ack: rcv.nxt, window })
+        Some(SynAck { ack: rcv.nxt, window, ..SynAck::of(exchange) })
     }
 
     fn send_syn_ack(
@@ -317,7 +323,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             dst_port: tuple.remote.port,
             seq: syn_ack.seq.0,
             ack: syn_ack.ack.0,
-            flags: TcpFlags::SYN | TcpFlags::ACK,
+            flags: syn_ack.flags,
             window: syn_ack.window,
             urgent: 0,
         };
@@ -332,12 +338,18 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 struct SynAck {
     seq: SeqNumber,
     ack: SeqNumber,
+    flags: TcpFlags,
     window: u16,
 }
 
 impl SynAck {
     fn of(exchange: &Exchange) -> Self {
-        Self { seq: exchange.iss, ack: exchange.irs + 1, window: exchange.ours.window }
+        Self {
+            seq: exchange.iss,
+            ack: exchange.irs + 1,
+            flags: exchange.syn_ack_flags(),
+            window: exchange.ours.window,
+        }
     }
 }
 

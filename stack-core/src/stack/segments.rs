@@ -14,7 +14,7 @@ use crate::tcp::connection::Connection;
 use crate::tcp::handshake::Offer;
 use crate::tcp::output::Plan;
 use crate::tcp::{Answer, Context, Decision, Endpoint, FourTuple, Next, Segment, SeqNumber};
-use crate::wire::{Malformed, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, TcpSegment, tcp};
+use crate::wire::{Malformed, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, TcpSegment, ecn, tcp};
 
 /// Frames that one connection may send before the others get their turn.
 const FRAMES_PER_TURN: usize = 64;
@@ -43,15 +43,16 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let Some(verify) = self.must_verify(incoming.offload) else { return };
         let pseudo = verify.then(|| incoming.pseudo(Protocol::TCP, incoming.payload.len()));
         let mut options = TcpOptions::default();
-        let (ports, segment) = match parse(incoming.payload, pseudo, incoming.offload, &mut options) {
-            Ok(parsed) => parsed,
-            Err(malformed) => {
-                if self.admits(incoming) {
-                    self.counters.count_malformed(malformed);
+        let (ports, segment) =
+            match parse(incoming.payload, pseudo, incoming.offload, incoming.ce, &mut options) {
+                Ok(parsed) => parsed,
+                Err(malformed) => {
+                    if self.admits(incoming) {
+                        self.counters.count_malformed(malformed);
+                    }
+                    return;
                 }
-                return;
-            }
-        };
+            };
         let tuple = FourTuple {
             local: Endpoint::new(incoming.destination, ports.destination),
             remote: Endpoint::new(incoming.source, ports.source),
@@ -72,13 +73,13 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// connection may have ended meanwhile.
     #[inline]
     pub(super) fn receive_recognised(&mut self, recognised: &Recognised<'_>, offload: RxOffload) -> bool {
-        let Recognised { socket, segment, pseudo } = *recognised;
+        let Recognised { socket, segment, pseudo, ce } = *recognised;
         if self.sockets.table.get(socket).is_none() {
             return false;
         }
         let Some(verify) = self.must_verify(offload) else { return true };
         let mut options = TcpOptions::default();
-        match parse(segment, verify.then_some(pseudo), offload, &mut options) {
+        match parse(segment, verify.then_some(pseudo), offload, ce, &mut options) {
             Ok((_, segment)) => self.give_segment(socket, &segment),
             Err(malformed) => self.counters.count_malformed(malformed),
         }
@@ -92,7 +93,13 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         if segment.flags.contains(TcpFlags::SYN) && self.receive_syn(id, segment) {
             return;
         }
-        let Some(connection) = self.sockets.table.connection_mut(id) else { return };
+        let Some(mut connection) = self.sockets.table.connection_mut(id) else { return };
+        if connection.acknowledges_before(segment) {
+            // Where the device takes no more, the marks of both blur.
+            let _ = self.send_segments(id);
+            let Some(again) = self.sockets.table.connection_mut(id) else { return };
+            connection = again;
+        }
         let decision = connection.on_segment(&mut context!(self, id), segment);
         if let Next::Reopen { snd_nxt } = decision.next {
             let tuple = connection.tuple;
@@ -258,6 +265,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             piece: len,
             fragmentation: Fragmentation::Never,
             hops: None,
+            ecn: ecn::NOT_CAPABLE,
         };
         self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             let header_len = header.emit(options, slot.bytes);
@@ -287,6 +295,7 @@ fn send_next_segment<I: PacketIo, B: Buffers>(
         piece: header_len + payload_len.min(usize::from(plan.mss)),
         fragmentation: Fragmentation::Never,
         hops: None,
+        ecn: if plan.ect { ecn::CAPABLE } else { ecn::NOT_CAPABLE },
     };
     let offload = link.io.caps().tx_checksum;
     let buffers = &cx.buffers;
@@ -332,6 +341,7 @@ fn parse<'a>(
     bytes: &'a [u8],
     pseudo: Option<Sum>,
     offload: RxOffload,
+    ce: bool,
     options: &'a mut TcpOptions,
 ) -> Result<(Ports, Segment<'a>), Malformed> {
     let TcpSegment { header, options: unread, payload } = TcpSegment::parse(bytes)?;
@@ -349,6 +359,7 @@ fn parse<'a>(
         options,
         payload,
         joined,
+        ce,
     };
     Ok((Ports { source: header.src_port, destination: header.dst_port }, segment))
 }

@@ -19,6 +19,7 @@ use crate::wire::{Ipv4Packet, Ipv6Packet, TcpFlags};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stray {
     packet: Box<[u8]>,
+    ce: bool,
     /// How many stacks did not know it.
     seen_by: usize,
 }
@@ -54,6 +55,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             offload: RxOffload { checksum: RxChecksum::Good, segment_size: 0 },
             frame: &[],
             looped: false,
+            ce: stray.ce,
             seen_by: stray.seen_by,
         });
     }
@@ -67,7 +69,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             return false;
         }
         self.counters.rx_strays += 1;
-        self.strays.push_back(Stray { packet: incoming.packet.into(), seen_by });
+        self.strays.push_back(Stray { packet: incoming.packet.into(), ce: incoming.ce, seen_by });
         true
     }
 }

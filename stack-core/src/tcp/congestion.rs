@@ -152,8 +152,8 @@ pub(crate) struct Idle {
 #[derive(Clone, Debug)]
 pub(crate) enum Congestion {
     NewReno(NewReno),
-    Cubic(Box<Cubic>),
-    Dctcp(Box<Dctcp>),
+    Cubic(Cubic),
+    Dctcp(Dctcp),
     Bbr(Box<Bbr>),
 }
 
@@ -166,8 +166,8 @@ impl Congestion {
         let ssthresh = ssthresh.min(MAX_WINDOW);
         match algorithm {
             CongestionAlgorithm::NewReno => Self::NewReno(NewReno::new(cwnd, ssthresh)),
-            CongestionAlgorithm::Cubic => Self::Cubic(Box::new(Cubic::new(cwnd, ssthresh))),
-            CongestionAlgorithm::Dctcp => Self::Dctcp(Box::new(Dctcp::new(cwnd, ssthresh))),
+            CongestionAlgorithm::Cubic => Self::Cubic(Cubic::new(cwnd, ssthresh)),
+            CongestionAlgorithm::Dctcp => Self::Dctcp(Dctcp::new(cwnd, ssthresh)),
             CongestionAlgorithm::Bbr => Self::Bbr(Box::new(Bbr::new(cwnd))),
         }
     }

@@ -245,6 +245,7 @@ impl<B: Buffers> Connection<B> {
         };
         synchronized.detached = self.detached;
         synchronized.watch(self.options.keepalive(), cx.now);
+        synchronized.use_congestion_control(self.options.congestion_control);
         synchronized.be_patient(self.options.user_timeout().and_then(UserTimeout::limit));
         let rest = if segment.flags.contains(TcpFlags::SYN) {
             Decision::OUTPUT
@@ -254,6 +255,15 @@ impl<B: Buffers> Connection<B> {
         self.state = State::Synchronized(synchronized);
         let next = if rest.next == Next::Stay { decision.next } else { rest.next };
         Decision { next, answer: rest.answer, ready: decision.ready | rest.ready }
+    }
+
+    /// Whether what has arrived must be acknowledged before a segment counts.
+    #[inline]
+    pub(crate) fn acknowledges_before(&mut self, segment: &Segment<'_>) -> bool {
+        match &mut self.state {
+            State::Synchronized(state) => state.acknowledges_before(segment),
+            State::SynSent(_) | State::SynReceived(_) | State::TimeWait(_) | State::Closed(_) => false,
+        }
     }
 
     /// What the timers that are due lead to.

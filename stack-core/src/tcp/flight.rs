@@ -105,6 +105,11 @@ impl Flight {
         self.congestion.ssthresh()
     }
 
+    /// The end of the flight that the window has come down for, while its losses are repaired.
+    pub(crate) fn repairs_up_to(&self) -> Option<SeqNumber> {
+        (self.phase != Phase::Open).then_some(self.recover)
+    }
+
     /// Goes on with another algorithm of congestion control.
     pub(crate) fn change_congestion_control(&mut self, algorithm: CongestionAlgorithm) {
         self.congestion.change(algorithm);

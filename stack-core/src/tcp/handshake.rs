@@ -1,6 +1,7 @@
 //! Opening a connection: SYN-SENT and SYN-RECEIVED (RFC 9293 §3.5), and what the options of both ends'
 //! SYNs agree on.
 
+use super::ecn::Ecn;
 use super::fast_open::FastSyn;
 use super::receive::ReceiveSpace;
 use super::rtt::RttEstimator;
@@ -11,7 +12,7 @@ use super::timers::Timers;
 use super::timestamps::{self, Timestamps};
 use super::{Answer, Context, Decision, Next, Segment};
 use crate::buffers::Buffers;
-use crate::config::TcpConfig;
+use crate::config::{self, TcpConfig};
 use crate::counters::Counters;
 use crate::rate_limit::VagueLimit;
 use crate::socket::{Readiness, SocketError};
@@ -77,6 +78,8 @@ pub(crate) struct Offer {
     pub(crate) timestamps: Option<u32>,
     /// Selective acknowledgements are understood (RFC 2018 §2).
     pub(crate) sack: bool,
+    /// Congestion marks are understood (RFC 3168 §6.1.1).
+    pub(crate) ecn: bool,
     /// The window of the SYN, which is never scaled.
     pub(crate) window: u16,
 }
@@ -85,7 +88,7 @@ impl Offer {
     /// No option at all.
     #[cfg(test)]
     pub(crate) const NOTHING: Self =
-        Self { mss: DEFAULT_MSS, scale: None, sack: false, timestamps: None, window: 0 };
+        Self { mss: DEFAULT_MSS, scale: None, sack: false, timestamps: None, ecn: false, window: 0 };
 
     /// What we offer, with `mss` for segments to us and `room` bytes of receive buffer.
     pub(crate) fn ours(config: &TcpConfig, mss: u16, room: usize, timestamp_offset: u32) -> Self {
@@ -94,6 +97,7 @@ impl Offer {
             scale: config.window_scaling.then(|| WindowScale::for_buffer(room)),
             timestamps: config.timestamps.then_some(timestamp_offset),
             sack: config.sack,
+            ecn: config.ecn != config::Ecn::Off,
             window: u16::try_from(room).unwrap_or(u16::MAX),
         }
     }
@@ -105,6 +109,7 @@ impl Offer {
             scale: syn.options.window_scale.map(WindowScale::new),
             timestamps: syn.options.timestamps.map(|stamps| stamps.value),
             sack: syn.options.sack_permitted,
+            ecn: offers_ecn(syn.flags),
             window: syn.window,
         }
     }
@@ -126,6 +131,12 @@ impl Offer {
             ..TcpOptions::default()
         }
     }
+}
+
+/// RFC 3168 §6.1.1: an ECN-setup SYN has ECE and CWR, an ECN-setup SYN-ACK ECE alone.
+pub(crate) fn offers_ecn(flags: TcpFlags) -> bool {
+    let setup = flags & (TcpFlags::ECE | TcpFlags::CWR);
+    setup == if flags.contains(TcpFlags::ACK) { TcpFlags::ECE } else { TcpFlags::ECE | TcpFlags::CWR }
 }
 
 /// The repetitions of a SYN or SYN-ACK.
@@ -234,11 +245,23 @@ impl<B: Buffers> SynSent<B> {
     /// The peer's SYN came without an acknowledgement of ours: a simultaneous open (RFC 9293 §3.5, figure 7).
     pub(crate) fn into_syn_received(self, syn: &Segment<'_>) -> SynReceived<B> {
         SynReceived {
-            exchange: Exchange { iss: self.iss, irs: syn.seq, ours: self.ours, peers: Offer::of(syn) },
+            // Two SYNs agree on nothing.
+            exchange: Exchange {
+                iss: self.iss,
+                irs: syn.seq,
+                ours: Offer { ecn: false, ..self.ours },
+                peers: Offer::of(syn),
+            },
             attempts: Attempts { due: true, ..self.attempts },
             buffers: self.buffers,
             shut_down: self.shut_down,
         }
+    }
+
+    /// RFC 3168 §6.1.1.1: a SYN that is repeated is no ECN-setup SYN, and whoever has sent one that is none does
+    /// without.
+    pub(crate) fn offers_ecn(&self, config: &TcpConfig) -> bool {
+        config.ecn == config::Ecn::On && self.attempts.repeated == 0
     }
 
     /// The peer's SYN-ACK came.
@@ -253,7 +276,8 @@ impl<B: Buffers> SynSent<B> {
             cx.buffers.release(&mut self.buffers.0, taken as usize);
         }
         let iss = self.iss + taken;
-        let exchange = Exchange { iss, irs: syn_ack.seq, ours: self.ours, peers: Offer::of(syn_ack) };
+        let ours = Offer { ecn: self.offers_ecn(cx.config), ..self.ours };
+        let exchange = Exchange { iss, irs: syn_ack.seq, ours, peers: Offer::of(syn_ack) };
         let rtt = self.attempts.finish(cx.now, cx.config);
         let mut state = exchange.into_synchronized(cx, syn_ack, rtt, self.buffers);
         if taken > 0 {
@@ -295,6 +319,13 @@ impl<B: Buffers> SynReceived<B> {
 }
 
 impl Exchange {
+    /// RFC 3168 §6.1.1: a SYN-ACK has ECE where both ends understand marks.
+    pub(crate) fn syn_ack_flags(&self) -> TcpFlags {
+        let mut flags = TcpFlags::SYN | TcpFlags::ACK;
+        flags.set(TcpFlags::ECE, self.ours.ecn && self.peers.ecn);
+        flags
+    }
+
     /// RFC 9293 §3.10.7.4, for SYN-RECEIVED.
     pub(crate) fn judge(
         &self,
@@ -397,6 +428,7 @@ fn agree<B: Buffers>(
         rtt,
         flight: None,
         ssthresh: u32::MAX,
+        ecn: (ours.ecn && peers.ecn).then(|| Ecn::new(iss + 1)),
         timers: Timers::new(),
         unanswered: 0,
         patience: 0,

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use super::Context;
 use super::congestion::initial_window;
 use super::connection::{Connection, Options, State};
+use super::ecn::Ecn;
 use super::flight::{Flight, Start};
 use super::handshake::{Exchange, SynReceived, SynSent};
 use super::receive::AckDue;
@@ -31,6 +32,8 @@ pub(crate) struct Plan {
     /// Payload bytes; more than `mss` where the device cuts segments.
     pub(crate) len: u32,
     pub(crate) mss: u16,
+    /// Routers may mark it instead of dropping it (RFC 3168 §5).
+    pub(crate) ect: bool,
     kind: Kind,
 }
 
@@ -105,13 +108,15 @@ impl<B: Buffers> Connection<B> {
 
 impl<B: Buffers> SynSent<B> {
     fn plan(&self, cx: &Context<'_, B>) -> Option<Plan> {
+        let mut flags = TcpFlags::SYN;
+        flags.set(TcpFlags::ECE | TcpFlags::CWR, self.offers_ecn(cx.config));
         // RFC 7413 §4.1.3: a repeated SYN has neither the option nor data.
         let fast_syn = self.fast_syn.filter(|_| !self.attempts.is_repeated());
         let queued = cx.buffers.queued(&self.buffers.0);
         let len = fast_syn.map_or(0, |fast_syn| queued.min(usize::from(fast_syn.room)) as u16);
         let fast_open = fast_syn.map(|fast_syn| fast_syn.option);
         self.attempts.due.then(|| Plan {
-            flags: TcpFlags::SYN,
+            flags,
             options: TcpOptions { fast_open, ..self.ours.options(None, cx.now) },
             len: u32::from(len),
             mss: len,
@@ -160,6 +165,7 @@ impl Plan {
             offset: 0,
             len: 0,
             mss: 0,
+            ect: false,
             kind: Kind::Bare,
         }
     }
@@ -185,17 +191,27 @@ impl<B: Buffers> Synchronized<B> {
         };
         options.sack = self.rcv.sack_blocks(options.most_sack_blocks());
         let mss = self.segment_size(&mut options, queued);
+        let cwr = self.is_cwr_due();
+        // A device that cuts segments would set CWR on all of them.
+        let max_payload = if cwr { 0 } else { max_payload };
         let chunk = self.next_chunk(cx, queued, mss, max_payload, user);
         let window = self.window_to_announce(cx.buffers);
+        let mut flags = TcpFlags::ACK;
+        flags.set(TcpFlags::ECE, self.ecn.as_ref().is_some_and(Ecn::echoes));
         let Some(chunk) = chunk else {
             if self.probe {
                 // RFC 9293 §3.8.4: an old sequence number makes the peer answer.
-                return Some(Plan { options, ..Plan::bare(self.snd.una - 1, self.rcv.nxt, window) });
+                return Some(Plan { flags, options, ..Plan::bare(self.snd.una - 1, self.rcv.nxt, window) });
             }
-            return (self.rcv.ack_due() == AckDue::Now)
-                .then(|| Plan { options, ..Plan::bare(self.snd.bare_seq(), self.rcv.nxt, window) });
+            return (self.rcv.ack_due() == AckDue::Now).then(|| Plan {
+                flags,
+                options,
+                ..Plan::bare(self.snd.bare_seq(), self.rcv.nxt, window)
+            });
         };
-        let mut flags = TcpFlags::ACK;
+        // RFC 3168 §6.1.5, §6.1.6: neither what is sent again nor probes of a closed window.
+        let ect = self.ecn.is_some() && chunk.kind == Kind::New && chunk.len > 0;
+        flags.set(TcpFlags::CWR, cwr && ect);
         flags.set(TcpFlags::FIN, chunk.fin);
         let offset = chunk.seq.since(self.snd.una);
         // RFC 9293 §3.9.1.2: the end of all that is queued is pushed. So is that of a burst, which receivers that join
@@ -210,8 +226,19 @@ impl<B: Buffers> Synchronized<B> {
             offset,
             len: chunk.len,
             mss,
+            ect,
             kind: chunk.kind,
         })
+    }
+
+    /// Whether the next new data says that the window has come down, for an echo or for a loss (RFC 3168 §6.1.2).
+    #[inline]
+    fn is_cwr_due(&mut self) -> bool {
+        let Some(ecn) = &mut self.ecn else { return false };
+        if let Some(end) = self.flight.as_ref().and_then(|flight| flight.repairs_up_to()) {
+            ecn.reduced(end);
+        }
+        ecn.is_cwr_due()
     }
 
     /// Payload bytes of a full segment with these options (RFC 9293 §3.7.1: options come off it). Where SACK blocks
@@ -400,6 +427,11 @@ impl<B: Buffers> Synchronized<B> {
         self.rcv.answered();
         if plan.kind == Kind::New {
             self.push = false;
+            if plan.flags.contains(TcpFlags::CWR)
+                && let Some(ecn) = &mut self.ecn
+            {
+                ecn.sent_cwr();
+            }
             self.snd.sent(places, cx.now);
             let last = self.snd.flight() >= cx.buffers.queued(&self.send) as u32;
             flight.sent(places, last, cx.now, rto, limit);

@@ -42,6 +42,8 @@ pub(crate) struct Ack<'a> {
     pub(crate) echo: Option<(&'a Timestamps, u32)>,
     /// There is new data that the peer has room for.
     pub(crate) has_new_data: bool,
+    /// It tells of congestion marks (RFC 3168 §6.1).
+    pub(crate) ece: bool,
     pub(crate) mss: u32,
 }
 
@@ -386,6 +388,15 @@ impl Flight {
         self.congestion.on_loss(&Self::snapshot(flight, mss, now));
     }
 
+    /// What is in flight met congestion. Returns whether the window comes down for it: not where a loss has seen to that.
+    pub(crate) fn on_congestion_echo(&mut self, mss: u32, now: Instant) -> bool {
+        if self.phase != Phase::Open {
+            return false;
+        }
+        self.congestion.on_ecn(&Self::snapshot(self.in_flight(), mss, now));
+        true
+    }
+
     /// RFC 8985 §7.4.1: a tail loss probe has made up for a loss, and nothing else would have the window come down.
     fn answer_to_repaired_loss(&mut self, flight: u32, ack: &Ack<'_>) {
         if self.phase != Phase::Open {
@@ -415,7 +426,7 @@ impl Flight {
             bytes: news.bytes,
             delivered: self.rate.delivered,
             newly_lost: lost,
-            ce: 0,
+            ce: if ack.ece { news.bytes } else { 0 },
             prior_in_flight: before.in_flight,
             in_flight,
             rtt: latest,

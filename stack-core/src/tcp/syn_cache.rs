@@ -121,6 +121,13 @@ impl SynCache {
         Some(record)
     }
 
+    /// The peer has repeated its SYN and no longer asks for ECN (RFC 3168 §6.1.1.1).
+    pub(crate) fn forgo_ecn(&mut self, index: u32) {
+        if let Some(Some(record)) = self.records.get_mut(index as usize) {
+            record.peers.ecn = false;
+        }
+    }
+
     /// The SYN-ACK shall be sent now.
     pub(crate) fn owe(&mut self, index: u32) {
         // Records that have gone leave their places in the queue behind. What finds no place is for the timer.

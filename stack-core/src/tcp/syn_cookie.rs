@@ -65,8 +65,14 @@ pub(crate) fn open(
     let made =
         if (current & 1) as u32 == iss.0 >> PERIOD_SHIFT { current } else { current.checked_sub(1)? };
     let size = (0..SEGMENT_SIZES.len()).find(|&size| seal(secret, tuple, irs, size as u32, made) == iss)?;
-    let mut peers =
-        Offer { mss: SEGMENT_SIZES[size], scale: None, timestamps: None, sack: false, window: ack.window };
+    let mut peers = Offer {
+        mss: SEGMENT_SIZES[size],
+        scale: None,
+        timestamps: None,
+        sack: false,
+        ecn: false,
+        window: ack.window,
+    };
     if let (Some(_), Some(stamps)) = (ours.timestamps, ack.options.timestamps) {
         let options = stamps.echo;
         peers.timestamps = Some(stamps.value);
@@ -78,6 +84,7 @@ pub(crate) fn open(
 
 /// What of a peer's offer a cookie can carry: without timestamps, the segment size alone.
 pub(crate) fn rememberable(ours: &Offer, peers: Offer) -> Offer {
+    let peers = Offer { ecn: false, ..peers };
     if ours.timestamps.is_some() && peers.timestamps.is_some() {
         return peers;
     }
@@ -138,6 +145,7 @@ mod tests {
             options,
             payload: &[],
             joined: 1,
+            ce: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use super::ecn::Ecn;
 use super::flight::Flight;
 use super::receive::{AckDue, ReceiveSpace};
 use super::recovery::Ack;
@@ -12,7 +13,7 @@ use super::timers::{Timer, Timers};
 use super::timestamps::Timestamps;
 use super::{Answer, Context, Decision, Next, Segment};
 use crate::buffers::Buffers;
-use crate::config::KeepAlive;
+use crate::config::{CongestionAlgorithm, KeepAlive};
 use crate::socket::{Readiness, SocketError};
 use crate::time::{Duration, Instant};
 use crate::wire::tcp::TcpFlags;
@@ -31,6 +32,8 @@ pub(crate) struct Synchronized<B: Buffers> {
     pub(crate) flight: Option<Box<Flight>>,
     /// The slow start threshold that the last flight left (RFC 5681 §3.1).
     pub(crate) ssthresh: u32,
+    /// What is known of congestion marks, where both ends understand them.
+    pub(crate) ecn: Option<Ecn>,
     pub(crate) timers: Timers,
     /// Retransmissions, window probes or keep-alives since the peer last answered.
     pub(crate) unanswered: u8,
@@ -87,6 +90,12 @@ impl<B: Buffers> Synchronized<B> {
         }
         if let (Some(timestamps), Some(stamps)) = (&mut self.timestamps, segment.options.timestamps) {
             timestamps.note(stamps.value, segment.seq, self.rcv.last_ack_sent(), cx.now);
+        }
+        if let Some(ecn) = &mut self.ecn
+            && !segment.payload.is_empty()
+        {
+            ecn.arrived(segment.ce, segment.flags.contains(TcpFlags::CWR));
+            cx.counters.tcp_congestion_marks += u64::from(segment.ce);
         }
         let mut ready = self.take_ack(cx, segment);
         // RFC 1122 §4.2.2.13: data for a user that has closed is answered with a reset.
@@ -236,6 +245,28 @@ impl<B: Buffers> Synchronized<B> {
         ready
     }
 
+    /// Whether what has arrived must be acknowledged before a segment counts, since its mark differs from theirs
+    /// (RFC 8257 §3.2). The acknowledgement is due then.
+    #[inline]
+    pub(crate) fn acknowledges_before(&mut self, segment: &Segment<'_>) -> bool {
+        let Some(ecn) = &self.ecn else { return false };
+        if segment.payload.is_empty() || !ecn.tells_apart(segment.ce) || self.rcv.ack_due() == AckDue::No {
+            return false;
+        }
+        self.rcv.ack_now();
+        true
+    }
+
+    /// Goes on with an algorithm of congestion control.
+    pub(crate) fn use_congestion_control(&mut self, algorithm: CongestionAlgorithm) {
+        if let Some(ecn) = &mut self.ecn {
+            ecn.set_precise(algorithm == CongestionAlgorithm::Dctcp);
+        }
+        if let Some(flight) = &mut self.flight {
+            flight.change_congestion_control(algorithm);
+        }
+    }
+
     /// Tells what is in flight of an acknowledgement.
     #[inline]
     fn tell_flight(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>, duplicate: bool) {
@@ -248,10 +279,20 @@ impl<B: Buffers> Synchronized<B> {
             duplicate,
             echo: self.timestamps.as_ref().zip(segment.options.timestamps.map(|stamps| stamps.echo)),
             has_new_data: queued.min(self.snd.wnd) > sent,
+            ece: self.ecn.is_some() && segment.flags.contains(TcpFlags::ECE),
             mss: u32::from(self.snd.mss),
         };
         let limit = cx.limits.in_flight_records;
-        if flight.on_ack(&ack, &mut self.rtt, cx.config, limit, cx.counters) {
+        let told = flight.on_ack(&ack, &mut self.rtt, cx.config, limit, cx.counters);
+        if ack.ece
+            && let Some(ecn) = &mut self.ecn
+            && ecn.is_news(self.snd.una)
+            && flight.on_congestion_echo(ack.mss, cx.now)
+        {
+            ecn.reduced(self.snd.max);
+            cx.counters.tcp_congestion_reductions += 1;
+        }
+        if told {
             self.arm(cx);
         }
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use netlane_core::SocketId;
+use netlane_core::{CongestionAlgorithm, SocketId};
 use netlane_sim::impairment::Impairment;
 use netlane_sim::{Script, Seg, World, ack, data, seed, syn, syn_ack};
 
@@ -37,9 +37,19 @@ fn connected(script: &mut Script) -> SocketId {
     socket
 }
 
+/// A stack that halves its window for a loss, so that what it sends is easily foretold.
+fn with_reno() -> Script {
+    Script::builder()
+        .stack(|config| {
+            config.tcp.sack = true;
+            config.tcp.congestion_control = CongestionAlgorithm::NewReno;
+        })
+        .start()
+}
+
 /// The same with ten full segments in flight, which is as many as the window allows, and more queued.
 fn ten_in_flight() -> (Script, SocketId) {
-    let mut script = Script::builder().stack(|config| config.tcp.sack = true).start();
+    let mut script = with_reno();
     let socket = connected(&mut script);
     script.send(socket, 100 * MSS);
     for n in 0..10 {

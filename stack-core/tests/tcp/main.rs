@@ -4,6 +4,7 @@ mod app;
 mod blind_attacks;
 mod closing;
 mod congestion;
+mod ecn;
 mod fast_open;
 mod flow_control;
 mod goodput;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netlane_core::{SocketError, TcpState};
+use netlane_core::{CongestionAlgorithm, SocketError, TcpState};
 use netlane_sim::{Script, World, ack, data, seed, syn, syn_ack};
 
 use crate::app::{Mover, connection};
@@ -168,7 +168,8 @@ fn lone_lost_segment_is_repeated_on_the_third_duplicate() {
 
 #[test]
 fn window_comes_down_to_half_by_a_segment_for_every_second_duplicate() {
-    let mut script = Script::new();
+    let reno = CongestionAlgorithm::NewReno;
+    let mut script = Script::builder().stack(|config| config.tcp.congestion_control = reno).start();
     in_flight(&mut script, 10);
     for _ in 0..3 {
         script.inject(ack(1));

@@ -113,6 +113,7 @@ fn everything_bad_at_once_for_many_seeds() {
         delay: MS(1),
         jitter: MS(1),
         rate: None,
+        mark_above: None,
     };
     let base = seed(SEED);
     for n in 0..20 {

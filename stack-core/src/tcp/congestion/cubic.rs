@@ -174,7 +174,8 @@ impl CongestionControl for Cubic {
     }
 
     fn on_ack(&mut self, ack: &Acked) {
-        if ack.in_recovery {
+        // RFC 3168 §6.1.2: no growth for an acknowledgement that tells of marks.
+        if ack.in_recovery || ack.ce > 0 {
             return;
         }
         if !ack.limited {

@@ -49,7 +49,8 @@ impl CongestionControl for NewReno {
 
     #[inline]
     fn on_ack(&mut self, ack: &Acked) {
-        if !ack.limited || ack.in_recovery {
+        // RFC 3168 §6.1.2: no growth for an acknowledgement that tells of marks.
+        if !ack.limited || ack.in_recovery || ack.ce > 0 {
             return;
         }
         if self.cwnd < self.ssthresh {
