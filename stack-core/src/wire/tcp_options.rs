@@ -243,7 +243,7 @@ impl TcpOptions {
     #[inline]
     #[must_use]
     pub const fn most_sack_blocks(&self) -> usize {
-        (MAX_OPTIONS_LEN - self.len_without_sack() - SACK_HEADER_LEN) / SackBlock::LEN
+        MAX_OPTIONS_LEN.saturating_sub(self.len_without_sack() + SACK_HEADER_LEN) / SackBlock::LEN
     }
 }
 
