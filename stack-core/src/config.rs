@@ -32,7 +32,7 @@ pub struct InterfaceConfig {
     pub routes: Vec<Route>,
     /// Neighbours whose Ethernet addresses are known and never asked for.
     pub neighbors: Vec<(IpAddr, MacAddr)>,
-    /// Ask a DHCP server for an address, a router and DNS servers ([`Stack::next_network_event`]
+    /// Ask a DHCP server for an address, a router and DNS servers ([`next_network_event`](crate::Stack::next_network_event)
     /// (crate::Stack::next_network_event) tells of them). Not where several stacks share the interface: the answers
     /// could go to any of them.
     pub dhcp: bool,
