@@ -32,9 +32,9 @@ pub struct InterfaceConfig {
     pub routes: Vec<Route>,
     /// Neighbours whose Ethernet addresses are known and never asked for.
     pub neighbors: Vec<(IpAddr, MacAddr)>,
-    /// Ask a DHCP server for an address, a router and DNS servers ([`next_network_event`](crate::Stack::next_network_event)
-    /// (crate::Stack::next_network_event) tells of them). Not where several stacks share the interface: the answers
-    /// could go to any of them.
+    /// Ask a DHCP server for an address, a router and DNS servers; the
+    /// [events of the network](crate::Stack::next_network_event) tell of them. Not where several stacks share the
+    /// interface: the answers could go to any of them.
     pub dhcp: bool,
     /// Whether to find out that somebody else has one of `addresses`. An address from a DHCP server is always probed.
     pub conflict_detection: ConflictDetection,
