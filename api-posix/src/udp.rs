@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -46,6 +46,8 @@ pub struct UdpSocket {
 struct Inner {
     shared: Shared,
     broadcast: AtomicBool,
+    /// The groups that the socket has joined.
+    groups: Mutex<Vec<Ipv4Addr>>,
 }
 
 impl UdpSocket {
@@ -59,7 +61,7 @@ impl UdpSocket {
         each_address(addresses, |local| {
             let socket = net.client().udp_bind(local).map_err(ToErrno::into_io)?;
             let shared = Shared::new(net, socket, Family::of(local));
-            let inner = Inner { shared, broadcast: AtomicBool::new(false) };
+            let inner = Inner { shared, broadcast: AtomicBool::new(false), groups: Mutex::default() };
             Ok(Self { inner: Arc::new(inner) })
         })
     }
@@ -98,6 +100,61 @@ impl UdpSocket {
         let (len, header) =
             shared.when_readable(|| shared.socket.try_peek_from(out).map_err(ToErrno::into_io))?;
         Ok((len, shared.seen(header.remote)))
+    }
+
+    /// Takes datagrams to the multicast group `group` too, whoever sends them. The stack has one interface: it is named
+    /// by one of its addresses, or by none.
+    ///
+    /// # Errors
+    /// `EINVAL` if that is no group, `EADDRINUSE` if the socket has joined it.
+    pub fn join_multicast_v4(&self, group: &Ipv4Addr, _interface: &Ipv4Addr) -> io::Result<()> {
+        let mut groups = self.inner.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if !group.is_multicast() {
+            return Err(Errno::INVAL.into());
+        }
+        if groups.contains(group) {
+            return Err(Errno::ADDRINUSE.into());
+        }
+        groups.push(*group);
+        self.inner.shared.socket.join(IpAddr::V4(*group));
+        Ok(())
+    }
+
+    /// Takes no more datagrams to the multicast group `group`.
+    ///
+    /// # Errors
+    /// `EADDRNOTAVAIL` if the socket has not joined it.
+    pub fn leave_multicast_v4(&self, group: &Ipv4Addr, _interface: &Ipv4Addr) -> io::Result<()> {
+        let mut groups = self.inner.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = groups.iter().position(|joined| joined == group).ok_or(Errno::ADDRNOTAVAIL)?;
+        groups.swap_remove(at);
+        self.inner.shared.socket.leave(IpAddr::V4(*group));
+        Ok(())
+    }
+
+    /// How many routers datagrams to groups may pass (`IP_MULTICAST_TTL`); 1 unless it is set.
+    ///
+    /// # Errors
+    /// `EINVAL` for more than 255.
+    pub fn set_multicast_ttl_v4(&self, ttl: u32) -> io::Result<()> {
+        let ttl = u8::try_from(ttl).map_err(|_| Errno::INVAL)?;
+        self.inner.shared.socket.set_multicast_ttl(ttl);
+        Ok(())
+    }
+
+    /// Whether datagrams to groups reach the stack's own members too (`IP_MULTICAST_LOOP`), as they do unless it is set.
+    ///
+    /// # Errors
+    /// None; it fits the method of `std`.
+    pub fn set_multicast_loop_v4(&self, on: bool) -> io::Result<()> {
+        self.inner.shared.socket.set_multicast_loop(on);
+        Ok(())
+    }
+
+    /// Whether datagrams larger than their path carries fail with `EMSGSIZE`, on the next call, and are not cut
+    /// (`IP_MTU_DISCOVER` with `IP_PMTUDISC_DO`).
+    pub fn set_dont_fragment(&self, on: bool) {
+        self.inner.shared.socket.set_dont_fragment(on);
     }
 
     /// Chooses the peer that [`send`](Self::send) sends to, and that datagrams are taken from.

@@ -1,8 +1,10 @@
 //! An address from dnsmasq(8).
 
+use std::fs;
 use std::net;
 use std::thread;
 
+use netlane_config::Capture;
 use netlane_interop::bytes::{receive, send};
 use netlane_interop::namespace::with_programs;
 use netlane_interop::program::{run, start};
@@ -10,11 +12,16 @@ use netlane_interop::wire::{DEVICE, Wire, at_kernel};
 use netlane_posix::TcpStream;
 
 const LEN: u64 = 1 << 20;
+/// The options of a DHCPRELEASE begin like this: its kind, and the client's name.
+const RELEASE: [u8; 6] = [53, 1, 7, 61, 15, 255];
 
 #[test]
 fn dnsmasq_lends_an_address_and_gets_it_back() {
     with_programs(&["dnsmasq", "ping"], || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("dhcp.pcapng");
         let wire = Wire::configured(|config| {
+            config.capture = Some(Capture::to(&file));
             config.interface.addresses.clear();
             config.interface.dhcp = true;
         });
@@ -43,7 +50,9 @@ fn dnsmasq_lends_an_address_and_gets_it_back() {
         drop(stream);
         let (received, from) = kernel.join().expect("the kernel's side");
         assert_eq!((received, from.ip()), (sent, net::IpAddr::V4(address)));
+        // The device goes with the wire, before dnsmasq could hear the last word on it.
         drop(wire);
-        server.wait_for("DHCPRELEASE");
+        let captured = fs::read(file).expect("a capture");
+        assert!(captured.windows(RELEASE.len()).any(|bytes| bytes == RELEASE), "the address is given back");
     });
 }

@@ -4,6 +4,7 @@ mod bulk;
 mod capture;
 mod dhcp;
 mod frames;
+mod groups;
 mod http;
 mod iperf3;
 mod lanes;

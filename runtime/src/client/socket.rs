@@ -1,7 +1,7 @@
 //! Sockets, as far as all kinds have the same.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -159,10 +159,43 @@ impl Socket {
     pub fn udp_connect(&self, peer: Option<SocketAddr>) {
         *self.inner.peer.lock().unwrap_or_else(PoisonError::into_inner) = peer;
         self.request_all(Request::ConnectUdp { peer });
+        self.settle();
+    }
+
+    /// Waits until the lanes have done what they were asked.
+    fn settle(&self) {
         for part in &self.inner.parts {
             // Jobs are done in their order: with the answer, the one before it is done. A lane that is gone takes none.
             let _ = self.inner.client.ask(part.slot(), Question::State);
         }
+    }
+
+    /// Takes datagrams to the multicast group `group` too. When this returns, those that arrive are for the socket,
+    /// unless `limits.groups` is reached.
+    pub fn join(&self, group: IpAddr) {
+        self.request_all(Request::Join { group });
+        self.settle();
+    }
+
+    /// Takes no more datagrams to the multicast group `group`.
+    pub fn leave(&self, group: IpAddr) {
+        self.request_all(Request::Leave { group });
+        self.settle();
+    }
+
+    /// How many routers the socket's datagrams to groups may pass; 1 unless it is set.
+    pub fn set_multicast_ttl(&self, ttl: u8) {
+        self.request_all(Request::GroupTtl(ttl));
+    }
+
+    /// Whether the socket's datagrams to groups reach the stack's own members too, as they do unless it is set.
+    pub fn set_multicast_loop(&self, on: bool) {
+        self.request_all(Request::GroupLoop(on));
+    }
+
+    /// Whether datagrams larger than their path carries are refused, and not cut.
+    pub fn set_dont_fragment(&self, on: bool) {
+        self.request_all(Request::DontFragment(on));
     }
 
     /// Ends the socket at once: the peer of a connection is reset, and whatever waits is lost. Threads that wait for

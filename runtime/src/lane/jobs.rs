@@ -52,6 +52,12 @@ impl<I: PacketIo + Waitable> Lane<I> {
             Request::NoDelay(on) => self.stack.tcp_set_no_delay(socket, on),
             Request::KeepAlive(keepalive) => self.stack.tcp_set_keepalive(socket, keepalive),
             Request::ConnectUdp { peer } => self.stack.udp_connect(socket, peer),
+            Request::DontFragment(on) => self.stack.udp_set_dont_fragment(socket, on),
+            // A client that asks for what it cannot have goes without.
+            Request::Join { group } => self.stack.udp_join(socket, group).or(Ok(())),
+            Request::Leave { group } => self.stack.udp_leave(socket, group).or(Ok(())),
+            Request::GroupTtl(ttl) => self.stack.udp_set_multicast_ttl(socket, ttl).or(Ok(())),
+            Request::GroupLoop(on) => self.stack.udp_set_multicast_loop(socket, on).or(Ok(())),
             _ => Ok(()),
         };
     }

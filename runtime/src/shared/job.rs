@@ -35,6 +35,16 @@ pub(crate) enum Request {
     BindEcho { local: SocketAddr, wake: u32 },
     /// Take datagrams from this peer only, or from all.
     ConnectUdp { peer: Option<SocketAddr> },
+    /// Take datagrams to this group too.
+    Join { group: IpAddr },
+    /// Take no more datagrams to this group.
+    Leave { group: IpAddr },
+    /// How many routers datagrams to groups may pass.
+    GroupTtl(u8),
+    /// Whether datagrams to groups reach the stack's own members.
+    GroupLoop(bool),
+    /// Whether datagrams larger than their path carries are refused, and not cut.
+    DontFragment(bool),
     /// Send a FIN behind what is queued.
     Shutdown,
     /// Reset the connection. The client keeps the slot.
@@ -71,6 +81,11 @@ impl Request {
             Self::BindUdp { local, wake } => job(BIND_UDP, wake, 0, Ends::to_words(Some(local), None)),
             Self::BindEcho { local, wake } => job(BIND_ECHO, wake, 0, Ends::to_words(Some(local), None)),
             Self::ConnectUdp { peer } => job(CONNECT_UDP, 0, 0, Ends::to_words(None, peer)),
+            Self::Join { group } => job(JOIN, 0, 0, Ends::to_words(None, Some(SocketAddr::new(group, 0)))),
+            Self::Leave { group } => job(LEAVE, 0, 0, Ends::to_words(None, Some(SocketAddr::new(group, 0)))),
+            Self::GroupTtl(ttl) => job(GROUP_TTL, 0, u32::from(ttl), none),
+            Self::GroupLoop(on) => job(GROUP_LOOP, 0, u32::from(on), none),
+            Self::DontFragment(on) => job(DONT_FRAGMENT, 0, u32::from(on), none),
             Self::Shutdown => job(SHUTDOWN, 0, 0, none),
             Self::Abort => job(ABORT, 0, 0, none),
             Self::Close => job(CLOSE, 0, 0, none),
@@ -98,6 +113,11 @@ impl Job {
             BIND_UDP => Request::BindUdp { local: ends.local?, wake },
             BIND_ECHO => Request::BindEcho { local: ends.local?, wake },
             CONNECT_UDP => Request::ConnectUdp { peer: ends.remote },
+            JOIN => Request::Join { group: ends.remote?.ip() },
+            LEAVE => Request::Leave { group: ends.remote?.ip() },
+            GROUP_TTL => Request::GroupTtl(u8::try_from(value).ok()?),
+            GROUP_LOOP => Request::GroupLoop(value != 0),
+            DONT_FRAGMENT => Request::DontFragment(value != 0),
             SHUTDOWN => Request::Shutdown,
             ABORT => Request::Abort,
             CLOSE => Request::Close,
@@ -129,6 +149,11 @@ const NO_KEEP_ALIVE: u32 = 10;
 const KEEP_ALIVE: u32 = 11;
 const ASK_STATE: u32 = 12;
 const ASK_COUNTERS: u32 = 13;
+const JOIN: u32 = 14;
+const LEAVE: u32 = 15;
+const GROUP_TTL: u32 = 16;
+const GROUP_LOOP: u32 = 17;
+const DONT_FRAGMENT: u32 = 18;
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
@@ -194,6 +219,11 @@ mod tests {
             Request::BindEcho { local: any("0.0.0.0:0"), wake: 2 },
             Request::ConnectUdp { peer: None },
             Request::ConnectUdp { peer: Some(any("10.0.0.1:53")) },
+            Request::Join { group: any("239.1.2.3:0").ip() },
+            Request::Leave { group: any("239.1.2.3:0").ip() },
+            Request::GroupTtl(7),
+            Request::GroupLoop(false),
+            Request::DontFragment(true),
             Request::Shutdown,
             Request::Abort,
             Request::Close,
