@@ -150,10 +150,13 @@ fn limits(config: &Config, findings: &mut Findings) {
     findings.expect_at_least("limits.fragments", limits.fragments, 2);
     // One packet of the largest kind, and what it takes to keep it.
     findings.expect_at_least("limits.fragment-bytes", limits.fragment_bytes, 128 * 1024);
-    findings.expect_at_least("limits.groups", limits.groups, 1);
     let routes = config.routes.len() + config.interface.addresses.len();
     findings.expect_at_least("limits.routes", limits.routes, routes.max(1));
     findings.expect_at_least("limits.path-mtus", limits.path_mtus, 1);
+    findings.expect_at_least("limits.routers", limits.routers, 1);
+    findings.expect_at_least("limits.prefixes", limits.prefixes, 1);
+    // One for each address, the link-local one included.
+    findings.expect_at_least("limits.groups", limits.groups, config.interface.addresses.len() + 1);
     findings.expect_at_least("limits.loopback-queue", limits.loopback_queue, 1);
     findings.expect_at_least("limits.errors-per-second", limits.errors_per_second, 1);
     let challenges = limits.challenge_acks_per_second;

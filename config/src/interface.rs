@@ -24,6 +24,12 @@ pub struct Interface {
     pub dhcp: bool,
     /// Whether to find out that somebody else on the link has one of `addresses`.
     pub conflict_detection: ConflictDetection,
+    /// Ask for IPv6 routers, use them, and make addresses from the prefixes that they advertise.
+    pub autoconfigure: bool,
+    /// Ask whether anybody has an IPv6 address before it is used, which takes one to two seconds.
+    pub duplicate_address_detection: bool,
+    /// Follow an IPv6 router to a better one where it says so.
+    pub accept_redirects: bool,
     /// The address that the kernel's end of a TAP device gets; none where `None`.
     #[serde(deserialize_with = "addresses::optional_network")]
     pub host_address: Option<IpNet>,
@@ -38,6 +44,9 @@ impl Default for Interface {
             addresses: Vec::new(),
             dhcp: false,
             conflict_detection: ConflictDetection::Off,
+            autoconfigure: false,
+            duplicate_address_detection: true,
+            accept_redirects: false,
             host_address: None,
         }
     }

@@ -36,12 +36,16 @@ pub struct Limits {
     pub fragments: usize,
     /// Bytes of all fragments that wait for others.
     pub fragment_bytes: usize,
-    /// Multicast groups of all sockets together, and of each.
+    /// Multicast groups of all sockets together, and of each; and of IPv6, with one for each address of the stack's.
     pub groups: usize,
     /// Routes, the ways to the interface's own subnets included.
     pub routes: usize,
     /// Destinations whose path is known to carry smaller packets than the link.
     pub path_mtus: usize,
+    /// IPv6 routers that are remembered.
+    pub routers: usize,
+    /// Prefixes that IPv6 routers have advertised, and addresses made from them.
+    pub prefixes: usize,
     /// Packets between the stack's own addresses that are on their way.
     pub loopback_queue: usize,
     /// ICMP errors and TCP resets for nobody's connection that are sent in a second.
@@ -74,6 +78,8 @@ impl Default for Limits {
             groups: 256,
             routes: 4_096,
             path_mtus: 1_024,
+            routers: 8,
+            prefixes: 16,
             loopback_queue: 256,
             errors_per_second: 1_000,
             challenge_acks_per_second: 1_000,

@@ -560,6 +560,8 @@ fn config(setup: Setup) -> StackConfig {
             groups: 2,
             routes: 4,
             path_mtus: 2,
+            routers: 2,
+            prefixes: 2,
             loopback_queue: 4,
             errors_per_second: 20,
             challenge_acks_per_second: 20,

@@ -190,11 +190,12 @@ fn live<P: Port>(
         let _ = started.send(Err(StartError::Pin { cpu, source }));
         return;
     }
-    let lane = Lane::new(port.open(), config, region, gossip, index, stop);
+    let mut lane = Lane::new(port.open(), config, region, gossip, index, stop);
+    let settled = lane.settle();
     let _ = started.send(Ok(()));
     // Whoever starts the lanes listens until all have let go of this.
     drop(started);
-    if let Err(link_down) = lane.run() {
+    if let Err(link_down) = settled.and_then(|()| lane.run()) {
         // Clients learn it from their calls. In memory it is how a peer's orderly end looks.
         tracing::info!("lane {index} ends: {link_down}");
     }

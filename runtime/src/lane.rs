@@ -78,6 +78,9 @@ const JOBS_PER_TURN: usize = 256;
 /// How long a lane waits for a device that takes no more and does not tell when it does.
 const RETRY: Duration = Duration::from_millis(1);
 
+/// The longest that a lane waits for its addresses. To find out about one takes two seconds at most (RFC 4862 §5.4).
+const SETTLING: Duration = Duration::from_secs(3);
+
 /// How long connections that their users have closed may take to end when the lane stops.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -107,6 +110,24 @@ impl<I: PacketIo + Waitable> Lane<I> {
         }
     }
 
+    /// Takes turns until the stack knows which of its addresses it may use, so that whoever waits for the start can
+    /// use them at once. It does not take long, and ends after a while whatever comes.
+    ///
+    /// # Errors
+    /// [`LinkDown`] from the backend.
+    pub(crate) fn settle(&mut self) -> Result<(), LinkDown> {
+        let end = clock() + SETTLING;
+        while self.stack.has_tentative_addresses() && !self.stop.load(Ordering::Relaxed) {
+            let now = clock();
+            if now >= end {
+                break;
+            }
+            let turn = self.turn(now)?;
+            self.wait(now, turn);
+        }
+        Ok(())
+    }
+
     /// Takes turns until the lane is stopped or its link is down.
     ///
     /// # Errors
@@ -134,6 +155,9 @@ impl<I: PacketIo + Waitable> Lane<I> {
         while let Some(event) = self.stack.next_network_event() {
             tracing::info!("lane {}: {event}", self.index);
         }
+        while let Some(notice) = self.stack.next_notice() {
+            self.gossip.tell_all(&News::Notice(notice));
+        }
         while let Some(stray) = self.stack.next_stray() {
             self.gossip.tell_next(News::Stray(stray));
         }
@@ -147,6 +171,7 @@ impl<I: PacketIo + Waitable> Lane<I> {
         while let Some(news) = self.gossip.hear() {
             match news {
                 News::Neighbor(address, mac) => self.stack.learn_neighbor(address, mac),
+                News::Notice(notice) => self.stack.receive_notice(&notice),
                 News::Stray(stray) => self.stack.receive_stray(&stray),
             }
             heard = true;

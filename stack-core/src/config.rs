@@ -38,6 +38,8 @@ pub struct InterfaceConfig {
     pub dhcp: bool,
     /// Whether to find out that somebody else has one of `addresses`. An address from a DHCP server is always probed.
     pub conflict_detection: ConflictDetection,
+    /// How the stack is a host of IPv6.
+    pub ipv6: Ipv6Config,
     /// How many stacks share the interface, a queue each. With more than one, segments of connections that this
     /// stack does not know are handed out for the others ([`Stack::next_stray`](crate::Stack::next_stray)).
     pub queues: usize,
@@ -56,6 +58,7 @@ impl Default for InterfaceConfig {
             neighbors: Vec::new(),
             dhcp: false,
             conflict_detection: ConflictDetection::Off,
+            ipv6: Ipv6Config::default(),
             queues: 1,
             queue: 0,
         }
@@ -73,6 +76,25 @@ pub enum ConflictDetection {
     Defend,
     /// The same, but use addresses only after some seconds in which nobody has claimed them.
     Probe,
+}
+
+/// How the stack is a host of IPv6. It is one, and has a link-local address, if it has an address of IPv6 or is to make
+/// itself some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ipv6Config {
+    /// Ask for routers, use them, and make addresses from the prefixes that they advertise (RFC 4861 §6.3, RFC 4862
+    /// §5.5).
+    pub autoconfigure: bool,
+    /// Ask whether anybody has an address before it is used (RFC 4862 §5.4), which takes one to two seconds.
+    pub duplicate_address_detection: bool,
+    /// Follow the first hop to another one where it says so (RFC 4861 §8.3).
+    pub accept_redirects: bool,
+}
+
+impl Default for Ipv6Config {
+    fn default() -> Self {
+        Self { autoconfigure: false, duplicate_address_detection: true, accept_redirects: false }
+    }
 }
 
 /// A network and the gateway that leads there.
@@ -115,7 +137,7 @@ pub struct Limits {
     pub fragments: usize,
     /// Bytes of all fragments that wait for others.
     pub fragment_bytes: usize,
-    /// Multicast groups of all sockets together, and of each.
+    /// Multicast groups of all sockets together, and of each; and of IPv6, with one for each address of the stack's.
     pub groups: usize,
     /// Routes, the ways to our own subnets included.
     pub routes: usize,
@@ -123,6 +145,10 @@ pub struct Limits {
     pub path_mtus: usize,
     /// Packets between our own addresses that are on their way.
     pub loopback_queue: usize,
+    /// Routers whose advertisements are remembered.
+    pub routers: usize,
+    /// Prefixes that routers have advertised, and addresses made from them.
+    pub prefixes: usize,
     /// ICMP errors and TCP resets to nobody in particular that the stack sends, per second.
     pub errors_per_second: u32,
     /// Acknowledgements that challenge the sender of a suspicious segment, of all connections together, per
@@ -150,6 +176,8 @@ impl Default for Limits {
             routes: 4_096,
             path_mtus: 1_024,
             loopback_queue: 256,
+            routers: 8,
+            prefixes: 16,
             errors_per_second: 1_000,
             challenge_acks_per_second: 1_000,
         }

@@ -63,7 +63,13 @@ counters! {
     rx_icmp_doubted,
     /// Paths that were found to carry less than was thought.
     path_mtus_learnt,
-    /// ARP packets of others that claim an address of ours.
+    /// Router advertisements ignored: the stack's addresses and routes come from its configuration alone.
+    rx_unwanted_advertisements,
+    /// Redirects ignored: they are not wanted, or come from another than the first hop.
+    rx_redirects_ignored,
+    /// Addresses given up: somebody else had them already (RFC 4862 §5.4).
+    duplicate_addresses,
+    /// Claims of others to have an address of ours, by ARP or by neighbour discovery.
     address_conflicts,
     /// Packets dropped: no socket wanted them.
     rx_no_socket,

@@ -1,16 +1,13 @@
 //! The stack's addresses and the routes beyond them.
 
 use alloc::vec::Vec;
-use core::net::Ipv6Addr;
-
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::address::Address;
 use crate::config::{InterfaceConfig, Route};
 use crate::ipv6::source_selection::{self, Candidate};
 use crate::route::{NextHop, NotAdded, RouteTable, Way};
 use crate::wire::ethernet::{MacAddr, VlanId};
-use crate::wire::ndp;
 
 /// The stack's one network interface.
 #[derive(Debug)]
@@ -19,6 +16,8 @@ pub(crate) struct Interface {
     pub(crate) vlan: Option<VlanId>,
     /// The largest IP packet, in bytes.
     pub(crate) mtu: usize,
+    /// The largest packet of IPv6, in bytes: `mtu`, or less where a router says so.
+    mtu_v6: usize,
     /// The hop limit of IPv6 packets.
     pub(crate) hop_limit: u8,
     addresses: Vec<Own>,
@@ -60,24 +59,23 @@ impl Own {
 
 impl Interface {
     /// The interface with what `config` says, and at most `routes` routes. `seed` keys their hash.
-    pub(crate) fn new(
-        config: &InterfaceConfig,
-        device_mac: [u8; 6],
-        mtu: usize,
-        routes: usize,
-        seed: u64,
-    ) -> Self {
+    pub(crate) fn new(config: &InterfaceConfig, mac: MacAddr, mtu: usize, routes: usize, seed: u64) -> Self {
         let mut interface = Self {
-            mac: config.mac.unwrap_or(MacAddr(device_mac)),
+            mac,
             vlan: config.vlan,
             mtu,
+            mtu_v6: mtu,
             hop_limit: HOP_LIMIT,
             addresses: Vec::new(),
             routes: RouteTable::new(routes.max(config.routes.len() + config.addresses.len()), seed),
         };
         // There is room, and what is said twice holds once.
         for address in &config.addresses {
-            let _ = interface.add_address(*address);
+            // Which of IPv6 are ours may have to be found out, unless they never leave us.
+            let certain = address.addr().is_ipv4() || address.addr().is_loopback();
+            if certain || !config.ipv6.duplicate_address_detection {
+                let _ = interface.add_address(*address);
+            }
         }
         for route in &config.routes {
             let _ = interface.add_route(route);
@@ -115,6 +113,45 @@ impl Interface {
         self.routes.remove(route.to, |way| *way == unwanted) > 0
     }
 
+    /// Adds the way to a subnet in which we need have no address. Packets that have no source yet leave from
+    /// `source`. Returns whether there was room.
+    pub(crate) fn add_subnet(&mut self, subnet: Ipv6Net, source: Address) -> bool {
+        let way = Way { hop: NextHop::Link { source }, metric: 0 };
+        !matches!(self.routes.add(IpNet::V6(subnet), way), Err(NotAdded::Full))
+    }
+
+    /// Removes what [`add_subnet`](Self::add_subnet) has added.
+    pub(crate) fn remove_subnet(&mut self, subnet: Ipv6Net, source: Address) {
+        let way = Way { hop: NextHop::Link { source }, metric: 0 };
+        self.routes.remove(IpNet::V6(subnet), |other| *other == way);
+    }
+
+    /// Has packets to one host go another way than the routes say, or that way again. With a full table they do.
+    pub(crate) fn redirect(&mut self, host: IpNet, hop: Option<NextHop>) {
+        self.routes.remove(host, |way| way.metric == REDIRECTED);
+        if let Some(hop) = hop {
+            let _ = self.routes.add(host, Way { hop, metric: REDIRECTED });
+        }
+    }
+
+    /// Has new connections leave from `address` only where there is no other, or again like from any.
+    pub(crate) fn deprecate(&mut self, address: Address, deprecated: bool) {
+        if let Some(own) = self.addresses.iter_mut().find(|own| own.address == address) {
+            own.deprecated = deprecated;
+        }
+    }
+
+    /// A router says that the link carries packets of IPv6 of no more than `mtu` bytes.
+    pub(crate) fn limit_v6_mtu(&mut self, mtu: usize) {
+        self.mtu_v6 = mtu.min(self.mtu);
+    }
+
+    /// The largest packet to `destination` that the link carries, in bytes.
+    #[inline]
+    pub(crate) fn mtu_towards(&self, destination: Address) -> usize {
+        if destination.is_v4() { self.mtu } else { self.mtu_v6 }
+    }
+
     /// Whether `address` is one of ours.
     #[inline]
     pub(crate) fn owns(&self, address: Address) -> bool {
@@ -133,16 +170,6 @@ impl Interface {
             deprecated: own.deprecated,
         });
         source_selection::choose(candidates, destination.to_v6()).map(Address::v6)
-    }
-
-    /// Whether packets to the group `address` of IPv6 are for us: to all nodes, or to those whose addresses end as one
-    /// of ours does (RFC 4291 §2.8).
-    pub(crate) fn listens_to(&self, group: Ipv6Addr) -> bool {
-        group == ndp::ALL_NODES
-            || self
-                .addresses
-                .iter()
-                .any(|own| !own.address.is_v4() && ndp::solicited_node(own.address.to_v6()) == group)
     }
 
     /// The Ethernet address of everybody that a packet to `address` is for, if that is not a single host.
@@ -207,6 +234,9 @@ impl Interface {
 /// The hop limit of IPv6 packets, unless a router tells another one (IANA's IP parameters: default TTL).
 const HOP_LIMIT: u8 = 64;
 
+/// The metric of routes that a router's redirect has made, by which they are told from others.
+const REDIRECTED: u32 = u32::MAX;
+
 #[cfg(test)]
 mod tests {
     use core::net::IpAddr;
@@ -221,7 +251,7 @@ mod tests {
                 .to_vec(),
             ..InterfaceConfig::default()
         };
-        Interface::new(&config, [2, 0, 0, 0, 0, 1], 1_500, 16, 1)
+        Interface::new(&config, MacAddr([2, 0, 0, 0, 0, 1]), 1_500, 16, 1)
     }
 
     fn ip(text: &str) -> Address {

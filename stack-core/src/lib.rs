@@ -92,15 +92,16 @@ pub mod wire;
 
 pub use buffers::{BufferRequest, Buffers, HeapBuffer, HeapBuffers};
 pub use config::{
-    ConflictDetection, CongestionAlgorithm, Ecn, InterfaceConfig, KeepAlive, Limits, Route, StackConfig,
-    SynCookies, TcpConfig,
+    ConflictDetection, CongestionAlgorithm, Ecn, InterfaceConfig, Ipv6Config, KeepAlive, Limits, Route,
+    StackConfig, SynCookies, TcpConfig,
 };
 pub use counters::Counters;
 pub use datagram::DatagramHeader;
+pub use ipv6::host::{AddressChange, AddressEvent};
 pub use socket::{Event, Readiness, SocketError, SocketId};
 pub use stack::{
-    AddressError, BindError, ConnectError, GroupError, NetworkEvent, RecvError, RouteError, SendError, Stack,
-    Stale, Stray, Turn,
+    AddressError, BindError, ConnectError, GroupError, NetworkEvent, Notice, RecvError, RouteError,
+    SendError, Stack, Stale, Stray, Turn,
 };
 pub use tcp::connection::TcpState;
 pub use tcp::info::{LossRecovery, TcpInfo};

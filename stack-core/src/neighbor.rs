@@ -47,12 +47,21 @@ pub(crate) struct NeighborLimits {
     pub(crate) waiting: usize,
     /// How long a neighbour that has answered is believed to be there (RFC 4861 §6.3.2: BaseReachableTime).
     pub(crate) reachable_time: Duration,
+    /// Time between two probes, and from the last one to giving up (RFC 4861 §6.3.2: RetransTimer). RFC 1122
+    /// §2.3.2.1 allows no more than one ARP request a second for the same address.
+    pub(crate) probe_interval: Duration,
 }
 
 impl Default for NeighborLimits {
     fn default() -> Self {
-        // RFC 4861 §10: REACHABLE_TIME.
-        Self { neighbors: 1024, unresolved: 64, waiting: 8, reachable_time: Duration::from_secs(30) }
+        // RFC 4861 §10: REACHABLE_TIME, RETRANS_TIMER.
+        Self {
+            neighbors: 1024,
+            unresolved: 64,
+            waiting: 8,
+            reachable_time: Duration::from_secs(30),
+            probe_interval: Duration::from_secs(1),
+        }
     }
 }
 
@@ -89,10 +98,6 @@ pub(crate) enum NeighborAction<P> {
 /// How often a neighbour is asked before it counts as gone (RFC 4861 §10: MAX_MULTICAST_SOLICIT and
 /// MAX_UNICAST_SOLICIT).
 const MAX_PROBES: u8 = 3;
-
-/// Time between two probes, and from the last one to giving up (RFC 4861 §10: RETRANS_TIMER). RFC 1122
-/// §2.3.2.1 allows no more than one ARP request a second for the same address.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A deadline that has always passed: the next poll takes it.
 const AT_ONCE: Instant = Instant::ZERO;
@@ -221,6 +226,16 @@ impl<P> NeighborCache<P> {
         }
     }
 
+    /// Changes how long a neighbour that has answered is believed to be there, from its next answer on.
+    pub(crate) fn set_reachable_time(&mut self, time: Duration) {
+        self.limits.reachable_time = time;
+    }
+
+    /// Changes the time between two probes.
+    pub(crate) fn set_probe_interval(&mut self, interval: Duration) {
+        self.limits.probe_interval = interval;
+    }
+
     /// The Ethernet address for packets to `ip`, if it is known. To ask for it is not to use it.
     pub(crate) fn known(&self, ip: Address) -> Option<MacAddr> {
         let slot = *self.slots.get(&ip)?;
@@ -254,7 +269,7 @@ impl<P> NeighborCache<P> {
             match state {
                 State::Incomplete { probes, .. } | State::Probed { probes, .. } if *probes < MAX_PROBES => {
                     *probes += 1;
-                    self.timers.set(slot, now + PROBE_INTERVAL);
+                    self.timers.set(slot, now + self.limits.probe_interval);
                     return Some(NeighborAction::Probe { ip, mac });
                 }
                 State::Incomplete { .. } => {

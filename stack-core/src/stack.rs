@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::fragments::{FragmentLimits, Reassembly};
 use crate::igmp::Memberships;
 use crate::interface::Interface;
+use crate::ipv6::host::Ipv6Host;
 use crate::neighbor::{NeighborCache, NeighborLimits};
 use crate::path_mtu::PathMtus;
 use crate::rate_limit::{RateLimit, VagueLimit};
@@ -35,6 +36,7 @@ mod fast_open;
 mod fragmentation;
 mod fragments;
 mod groups;
+mod host_v6;
 mod icmp;
 mod icmpv6;
 mod info;
@@ -46,6 +48,7 @@ mod ndp;
 mod neighbors;
 mod passive_open;
 mod ports;
+mod routers;
 mod segments;
 mod socket_table;
 mod strays;
@@ -57,7 +60,7 @@ pub use dhcp::NetworkEvent;
 pub use groups::GroupError;
 pub(crate) use link::Fragmentation;
 pub use local::{RecvError, SendError};
-pub use strays::Stray;
+pub use strays::{Notice, Stray};
 
 /// Bursts of frames that one turn takes from the device before it looks at anything else.
 const BURSTS_PER_TURN: usize = 4;
@@ -91,6 +94,7 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     cookie_keys: CookieKeys,
     /// What is known of servers that may take data on SYNs.
     servers: Servers,
+    ipv6: Ipv6Host,
     /// Until when a SYN cookie may come back.
     cookies_until: Instant,
     counters: Counters,
@@ -103,6 +107,8 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     last_flow: LastFlow,
     /// What may be for the stack of another queue.
     strays: VecDeque<Stray>,
+    /// What all stacks of the interface have to hear.
+    notices: VecDeque<Notice>,
     /// Bounds what strangers can make us send.
     errors: RateLimit,
     /// Bounds what forged segments of connections can make us send.
@@ -152,7 +158,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             neighbors.insert_permanent(address.into(), mac);
         }
         let shared = (interface.queues.max(1), interface.queue);
-        let interface = Interface::new(&interface, caps.mac, caps.mtu, limits.routes, rng.u64(..));
+        let mac = interface.mac.unwrap_or(MacAddr(caps.mac));
+        let ipv6 = Ipv6Host::new(&interface, &limits, mac);
+        let interface = Interface::new(&interface, mac, caps.mtu, limits.routes, rng.u64(..));
         let paths = PathMtus::new(limits.path_mtus, rng.u64(..));
         Self {
             now: Instant::ZERO,
@@ -166,6 +174,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 },
                 rng.u64(..),
             ),
+            ipv6,
             handshakes: SynCache::new(limits.syn_cache, rng.u64(..)),
             cookie_keys: CookieKeys::new(tcp.fast_open_key),
             servers: Servers::new(limits.fast_open_servers, rng.u64(..)),
@@ -177,6 +186,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             queues: shared.0,
             queue: shared.1,
             strays: VecDeque::new(),
+            notices: VecDeque::new(),
             last_flow: LastFlow::NONE,
             errors: RateLimit::per_second(limits.errors_per_second),
             challenges: VagueLimit::per_second(limits.challenge_acks_per_second, rng.u64(..)),
@@ -195,6 +205,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// packet moves any more.
     pub fn poll(&mut self, now: Instant) -> Result<Turn, LinkDown> {
         self.tell_time(now);
+        if self.ipv6.is_due(now) {
+            self.run_ipv6();
+        }
         let received = self.receive()?;
         self.run_timers();
         let stalled = self.send_owed().is_err();
@@ -217,7 +230,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let sockets = sooner(self.sockets.next_deadline(), self.handshakes.next_deadline());
         let network = sooner(self.link.neighbors.next_deadline(), self.fragments.next_deadline());
         let addresses = sooner(self.groups.next_deadline(), self.claims.next_deadline());
-        sooner(sooner(sockets, network), addresses)
+        sooner(sooner(sockets, network), sooner(addresses, self.ipv6.next_deadline()))
     }
 
     /// Tells the time without taking a turn. Calls start their timers from the time that the stack knows, which

@@ -9,7 +9,8 @@ use crate::{Backend, Config, LaneCount};
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     let subnets = &config.interface.addresses;
-    own_addresses(subnets, config.interface.dhcp, findings);
+    let others = config.interface.dhcp || config.interface.autoconfigure;
+    own_addresses(subnets, others, findings);
     dhcp(config, findings);
     if let Some(host) = config.interface.host_address {
         host_address(host, subnets, &config.backend, findings);
@@ -28,8 +29,8 @@ fn dhcp(config: &Config, findings: &mut Findings) {
     }
 }
 
-fn own_addresses(subnets: &[IpNet], dhcp: bool, findings: &mut Findings) {
-    if subnets.is_empty() && !dhcp {
+fn own_addresses(subnets: &[IpNet], from_others: bool, findings: &mut Findings) {
+    if subnets.is_empty() && !from_others {
         findings.add(
             "interface.addresses",
             "the stack has no address",

@@ -61,6 +61,8 @@ impl Settings {
     /// The interface of the stack. Everybody else lives behind a gateway, the only other host on the link.
     pub(crate) fn interface(&self) -> InterfaceConfig {
         let mut interface = InterfaceConfig::default();
+        // Nobody else is on the link, and the script does not wait.
+        interface.ipv6.duplicate_address_detection = false;
         for &local in &self.local {
             let (gateway, link, everywhere) = link_of(local);
             interface.addresses.push(link);

@@ -8,8 +8,8 @@ use netlane_backends::tap::TapConfig;
 use netlane_backends::wrap::impair::{ImpairConfig, Impairment, Rate};
 use netlane_config::{Config, CongestionControl, Impair, MacAddress, TapBackend};
 use netlane_core::{
-    ConflictDetection, CongestionAlgorithm, Ecn, InterfaceConfig, KeepAlive, Limits, MacAddr, Route,
-    StackConfig, SynCookies, TcpConfig, VlanId,
+    ConflictDetection, CongestionAlgorithm, Ecn, InterfaceConfig, Ipv6Config, KeepAlive, Limits, MacAddr,
+    Route, StackConfig, SynCookies, TcpConfig, VlanId,
 };
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -64,6 +64,11 @@ fn stack(config: &Config, shape: &Shape, index: usize, fast_open_key: [u8; 16]) 
                 .map(|route| Route { to: route.to, via: route.via, metric: route.metric })
                 .collect(),
             neighbors: neighbors.iter().map(|one| (one.address, MacAddr(one.mac.0))).collect(),
+            ipv6: Ipv6Config {
+                autoconfigure: interface.autoconfigure,
+                duplicate_address_detection: interface.duplicate_address_detection,
+                accept_redirects: interface.accept_redirects,
+            },
             queues: shape.lanes,
             queue: index,
         },
@@ -84,6 +89,8 @@ fn stack(config: &Config, shape: &Shape, index: usize, fast_open_key: [u8; 16]) 
             groups: limits.groups,
             routes: limits.routes,
             path_mtus: limits.path_mtus,
+            routers: limits.routers,
+            prefixes: limits.prefixes,
             loopback_queue: limits.loopback_queue,
             errors_per_second: limits.errors_per_second,
             challenge_acks_per_second: limits.challenge_acks_per_second,

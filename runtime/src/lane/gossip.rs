@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use netlane_core::{MacAddr, Stray};
+use netlane_core::{MacAddr, Notice, Stray};
 
 use crate::shared::Region;
 
@@ -25,6 +25,8 @@ pub(crate) struct Gossip {
 pub(crate) enum News {
     /// Somebody on the link has this Ethernet address.
     Neighbor(IpAddr, MacAddr),
+    /// A message about the link, for everybody.
+    Notice(Notice),
     /// A packet that the other does not know what to do with.
     Stray(Stray),
 }

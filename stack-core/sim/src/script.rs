@@ -34,6 +34,7 @@ pub struct Script {
     /// The stack's first sequence number, for each port of the peer.
     stack_isns: HashMap<u16, u32>,
     window: u16,
+    sees_reports: bool,
     sent: VecDeque<Sent>,
     trace: Trace,
     /// Bytes of the stream that the stack's user has queued, and read.
@@ -55,6 +56,7 @@ pub struct ScriptBuilder {
     ends: (SocketAddr, SocketAddr),
     peer_isn: u32,
     window: u16,
+    sees_reports: bool,
 }
 
 #[derive(Debug)]
@@ -105,6 +107,7 @@ impl Script {
             ends: (Self::STACK, Self::PEER),
             peer_isn: 1_000_000,
             window: 65_535,
+            sees_reports: false,
         }
     }
 
@@ -413,7 +416,9 @@ impl Script {
         {
             self.stack_isns.insert(heard.header.dst_port, heard.header.seq);
         }
-        self.sent.push_back(Sent { at: self.now, bytes: bytes.to_vec() });
+        if !is_listener_report(bytes) || self.sees_reports {
+            self.sent.push_back(Sent { at: self.now, bytes: bytes.to_vec() });
+        }
     }
 
     /// Lets time pass up to `until`, or only up to the next frame.
@@ -451,12 +456,20 @@ impl ScriptBuilder {
         self
     }
 
-    /// Over IPv6, between [`STACK_V6`](Script::STACK_V6) and [`PEER_V6`](Script::PEER_V6).
+    /// Over IPv6, between [`STACK_V6`](Script::STACK_V6) and [`PEER_V6`](Script::PEER_V6). The stack uses its address
+    /// at once, without asking who else has it; which groups it listens to, it tells nobody that cares.
     #[must_use]
     pub fn over_ipv6(mut self) -> Self {
         self.config.interface.addresses = vec!["fd00::1/64".parse().expect("an address and its prefix")];
         self.config.interface.neighbors = vec![(Script::PEER_V6.ip(), Script::PEER_MAC)];
+        self.config.interface.ipv6.duplicate_address_detection = false;
         Self { ends: (Script::STACK_V6, Script::PEER_V6), ..self }
+    }
+
+    /// Has reports of multicast groups expected like everything else that the stack sends.
+    #[must_use]
+    pub fn with_listener_reports(self) -> Self {
+        Self { sees_reports: true, ..self }
     }
 
     /// The sequence number of the peer's SYN.
@@ -483,6 +496,7 @@ impl ScriptBuilder {
             peer_isn: self.peer_isn,
             stack_isns: HashMap::new(),
             window: self.window,
+            sees_reports: self.sees_reports,
             sent: VecDeque::new(),
             trace: Trace::default(),
             queued: 0,
@@ -515,6 +529,13 @@ impl Heard {
         let options = TcpOptions::parse(segment.options).ok()?;
         Some(Self { header: segment.header, options, payload: segment.payload.to_vec() })
     }
+}
+
+/// Whether a frame carries a report of MLDv2.
+fn is_listener_report(frame: &[u8]) -> bool {
+    const REPORT: u8 = 143;
+    IpPacket::parse(frame)
+        .is_some_and(|packet| packet.protocol == Protocol::ICMPV6 && packet.payload.first() == Some(&REPORT))
 }
 
 /// A frame from the peer to the stack with `len` bytes above IP, which `fill` writes.

@@ -66,7 +66,8 @@ const TURNS_AT_ONCE: usize = 10_000;
 const BUSY_PAUSE: Duration = Duration::from_micros(10);
 
 impl Host {
-    /// A host with the one address `address`, such as `10.0.0.1/24`.
+    /// A host with the one address `address`, such as `10.0.0.1/24`. One of IPv6 can be used at once: nobody else has
+    /// it, and the host does not ask.
     ///
     /// # Panics
     /// If that is no address with a prefix.
@@ -74,6 +75,7 @@ impl Host {
     pub fn new(name: &str, address: &str) -> Self {
         let mut config = StackConfig::default();
         config.interface.addresses = vec![address.parse().expect("an address and the length of its prefix")];
+        config.interface.ipv6.duplicate_address_detection = false;
         Self { name: name.into(), config, device: DeviceConfig::default() }
     }
 

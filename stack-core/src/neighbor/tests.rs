@@ -8,8 +8,13 @@ use super::*;
 
 type Cache = NeighborCache<&'static str>;
 
-const LIMITS: NeighborLimits =
-    NeighborLimits { neighbors: 4, unresolved: 2, waiting: 3, reachable_time: Duration::from_secs(30) };
+const LIMITS: NeighborLimits = NeighborLimits {
+    neighbors: 4,
+    unresolved: 2,
+    waiting: 3,
+    reachable_time: Duration::from_secs(30),
+    probe_interval: Duration::from_secs(1),
+};
 const ROUTER: Address = ip(1);
 
 const fn ip(host: u8) -> Address {
@@ -312,7 +317,7 @@ fn run(steps: &[Step], seed: u64) -> Vec<(&'static str, Vec<usize>)> {
         assert_eq!(cache.slots.len(), cache.unresolved + cache.resolved.len());
     }
     for _ in 0..=MAX_PROBES {
-        now += PROBE_INTERVAL * 2;
+        now += Duration::from_secs(2);
         for action in polled(&mut cache, now) {
             if let NeighborAction::Unreachable { packets, .. } = action {
                 seen.push(("unreachable", packets.into()));

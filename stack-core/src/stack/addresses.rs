@@ -63,13 +63,23 @@ impl core::error::Error for AddressError {}
 impl core::error::Error for RouteError {}
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
-    /// Gives the stack one more address, and the way to its subnet.
+    /// Gives the stack one more address, and the way to its subnet. One of IPv6 is tentative at first: an
+    /// [`AddressEvent`](crate::AddressEvent) tells what became of it.
     ///
     /// # Errors
     /// [`AddressError`].
     pub fn add_address(&mut self, address: IpNet) -> Result<(), AddressError> {
         if !Address::from(address.addr()).is_host() {
             return Err(AddressError::NotHost);
+        }
+        if let IpNet::V6(net) = address
+            && !net.addr().is_loopback()
+        {
+            if self.link.interface.owns(net.addr().into()) || self.ipv6.detection.is_tentative(net.addr()) {
+                return Err(AddressError::Exists);
+            }
+            self.want_address(net);
+            return Ok(());
         }
         self.link.forget_last_hop();
         self.link.interface.add_address(address).map_err(|not_added| match not_added {

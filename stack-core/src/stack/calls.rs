@@ -480,7 +480,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let ours = address.is_unspecified()
             || address.is_multicast()
             || self.link.interface.is_broadcast(address)
-            || self.link.interface.owns(address);
+            || self.link.interface.owns(address)
+            // What is about to be ours may be waited on.
+            || self.ipv6.detection.is_tentative(address.to_v6());
         if ours { Ok(Endpoint::from(local)) } else { Err(BindError::NotLocal) }
     }
 

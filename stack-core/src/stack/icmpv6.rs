@@ -10,7 +10,8 @@ use crate::buffers::Buffers;
 use crate::socket::SocketError;
 use crate::wire::icmpv6::{self, Quoted, Unreachable};
 use crate::wire::ipv6::extensions::Refusal;
-use crate::wire::{Icmpv6Repr, Ipv6Packet, Ipv6Repr, MacAddr, Malformed, Protocol, ecn};
+use crate::wire::mld::MldQuery;
+use crate::wire::{Icmpv6Repr, Ipv6Packet, Ipv6Repr, MacAddr, Malformed, NdpRepr, Protocol, ecn};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Takes a message in a packet with the header `ip`, which the station `sender` has sent.
@@ -19,6 +20,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Ok(message) => message,
             Err(malformed) => return self.counters.count_malformed(malformed),
         };
+        if self.concerns_all_queues(&message) {
+            self.pass_notice(incoming, sender);
+        }
         match message {
             Icmpv6Repr::Ndp(message) => self.receive_ndp(ip, sender, &message),
             // Nobody to answer.
@@ -36,7 +40,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Icmpv6Repr::PacketTooBig { mtu, quote } => match Quoted::parse(quote) {
                 Ok(Quoted { src, dst, transport }) => {
                     // What we sent was no larger than the link carries, nor than a length can say.
-                    let sent = self.link.interface.mtu.min(usize::from(u16::MAX)) as u16;
+                    let sent = self.link.interface.mtu_towards(src.into()).min(usize::from(u16::MAX)) as u16;
                     let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
                     self.too_large(src.into(), dst.into(), transport, mtu, sent);
                 }
@@ -45,7 +49,22 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             },
             // As for IPv4: these change nothing for the connection, which goes on trying.
             Icmpv6Repr::TimeExceeded { .. } | Icmpv6Repr::ParameterProblem { .. } => {}
-            Icmpv6Repr::MldQuery(_) => {}
+            Icmpv6Repr::MldQuery(MldQuery { group, max_response, .. }) => {
+                self.ipv6.reports.asked(self.now, group, max_response, &mut self.rng);
+                self.ipv6.settle();
+            }
+        }
+    }
+
+    /// Whether every stack of the interface has to hear a message.
+    fn concerns_all_queues(&self, message: &Icmpv6Repr<'_>) -> bool {
+        match message {
+            Icmpv6Repr::MldQuery(_)
+            | Icmpv6Repr::Ndp(NdpRepr::RouterAdvertisement(_) | NdpRepr::Redirect { .. }) => true,
+            Icmpv6Repr::Ndp(
+                NdpRepr::NeighborSolicitation { target, .. } | NdpRepr::NeighborAdvertisement { target, .. },
+            ) => self.ipv6.detection.is_tentative(*target) || self.ipv6.routers.is_router(*target),
+            _ => false,
         }
     }
 

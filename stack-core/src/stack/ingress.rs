@@ -166,7 +166,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let interface = &self.link.interface;
         let (source, destination) = (Address::v6(packet.repr.src), Address::v6(packet.repr.dst));
         let unicast = interface.owns(destination);
-        if !unicast && !interface.listens_to(packet.repr.dst) {
+        if !unicast && !self.ipv6.reports.listens_to(packet.repr.dst) {
             self.counters.rx_other_address += 1;
             return;
         }

@@ -262,7 +262,7 @@ impl<I: PacketIo> Link<I> {
     /// The largest packet to `destination`, in bytes, as far as is known.
     pub(crate) fn path_mtu(&self, now: Instant, destination: Address) -> usize {
         let known = self.paths.get(now, destination).map_or(usize::MAX, usize::from);
-        known.min(self.interface.mtu)
+        known.min(self.interface.mtu_towards(destination))
     }
 
     /// A packet from us to us that has not arrived yet.

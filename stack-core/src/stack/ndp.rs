@@ -7,6 +7,7 @@ use netlane_packet_io::PacketIo;
 use super::Stack;
 use crate::address::Address;
 use crate::buffers::Buffers;
+use crate::ipv6::host::AddressChange;
 use crate::neighbor::Heard;
 use crate::wire::{Icmpv6Repr, Ipv6Repr, MacAddr, NdpRepr, Protocol, Sum, ndp};
 
@@ -16,14 +17,38 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             NdpRepr::NeighborSolicitation { target, source_mac } => {
                 self.receive_solicitation(ip.src, source_mac, sender, target);
             }
-            NdpRepr::NeighborAdvertisement { target, target_mac, solicited, override_known, .. } => {
+            NdpRepr::NeighborAdvertisement { target, target_mac, router, solicited, override_known } => {
                 let heard = if solicited { Heard::Reply } else { Heard::Announcement };
+                if self.claims_ours(sender, target) {
+                    return;
+                }
                 self.receive_advertisement(target, target_mac, heard, override_known);
+                if !router {
+                    self.forget_router(target);
+                }
             }
             // RFC 4861 §6.2.6: a host has nothing to say to those who look for routers.
             NdpRepr::RouterSolicitation { .. } => self.counters.rx_unknown_protocol += 1,
-            NdpRepr::RouterAdvertisement(_) | NdpRepr::Redirect { .. } => {}
+            NdpRepr::RouterAdvertisement(told) => self.receive_router_advertisement(ip.src, &told),
+            NdpRepr::Redirect { target, destination, target_mac } => {
+                self.receive_redirect(ip.src, target, destination, target_mac);
+            }
         }
+    }
+
+    /// Whether the station `sender` says that it has an address which is ours, or is to be.
+    fn claims_ours(&mut self, sender: MacAddr, target: Ipv6Addr) -> bool {
+        // RFC 4862 §5.4.4: one that we were about to take is not ours.
+        if self.ipv6.detection.is_tentative(target) {
+            self.give_up_address(target);
+            return true;
+        }
+        let owned = self.link.interface.owns(target.into());
+        if owned && sender != self.link.interface.mac {
+            self.counters.address_conflicts += 1;
+            self.ipv6.tell(target, AddressChange::Conflict);
+        }
+        owned
     }
 
     /// RFC 4861 §7.2.3: somebody asks for `target`.
@@ -34,6 +59,14 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         sender: MacAddr,
         target: Ipv6Addr,
     ) {
+        if self.ipv6.detection.is_tentative(target) {
+            // RFC 4862 §5.4.3: another one wants it, too, unless it is our own question that comes back. Who has an
+            // address and asks for this one gets no answer yet.
+            if from.is_unspecified() && sender != self.link.interface.mac {
+                self.give_up_address(target);
+            }
+            return;
+        }
         if !self.link.interface.owns(target.into()) {
             self.counters.rx_other_address += 1;
             return;
@@ -68,10 +101,6 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         override_known: bool,
     ) {
         let address = Address::v6(target);
-        if self.link.interface.owns(address) {
-            self.counters.rx_bad_source += 1;
-            return;
-        }
         let known = self.link.neighbors.known(address);
         match (known, target_mac) {
             // Another one than is known, but not to take its place: whether the known one still holds is to be seen.
@@ -91,7 +120,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.send_ndp(source, to, NdpRepr::NeighborSolicitation { target, source_mac });
     }
 
-    fn send_ndp(&mut self, src: Ipv6Addr, (dst, mac): (Ipv6Addr, MacAddr), message: NdpRepr<'_>) {
+    /// Sends a message to a station that is known.
+    pub(super) fn send_ndp(&mut self, src: Ipv6Addr, (dst, mac): (Ipv6Addr, MacAddr), message: NdpRepr<'_>) {
         let ip = Ipv6Repr {
             src,
             dst,

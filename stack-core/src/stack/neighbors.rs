@@ -62,7 +62,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         while let Some(action) = self.link.neighbors.poll(self.now) {
             match action {
                 NeighborAction::Probe { ip, mac } => self.probe(ip, mac),
-                NeighborAction::Unreachable { packets, .. } => self.give_up(packets),
+                NeighborAction::Unreachable { ip, packets } => {
+                    self.avoid_router(ip);
+                    self.give_up(packets);
+                }
             }
             self.link.forget_last_hop();
         }

@@ -118,7 +118,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub(super) fn offer(&self, tuple: &FourTuple) -> Offer {
         let remote = tuple.remote.address;
         let headers = remote.header_len() + tcp::HEADER_LEN;
-        let mtu = self.link.interface.mtu;
+        let mtu = self.link.interface.mtu_towards(remote);
         let largest = u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX);
         let mss = self.tcp.mss.map_or(largest, |mss| mss.min(largest));
         Offer::ours(&self.tcp, mss, self.tcp.receive_buffer, self.secret.timestamp_offset(tuple))

@@ -13,7 +13,7 @@ use super::ingress::Incoming;
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::tcp::Segment;
-use crate::wire::{Ipv4Packet, Ipv6Packet, TcpFlags};
+use crate::wire::{Ipv4Packet, Ipv6Packet, MacAddr, TcpFlags};
 
 /// An IP packet that the stack of another queue may know what to do with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,13 @@ pub struct Stray {
     ce: bool,
     /// How many stacks did not know it.
     seen_by: usize,
+}
+
+/// A message about the link, such as a router's advertisement, that all stacks of an interface have to hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    packet: Box<[u8]>,
+    sender: MacAddr,
 }
 
 /// Strays that wait to be taken to another stack.
@@ -58,6 +65,39 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             ce: stray.ce,
             seen_by: stray.seen_by,
         });
+    }
+
+    /// A message to give to [`receive_notice`](Self::receive_notice) of the stacks of all other queues. There is none
+    /// unless [`InterfaceConfig::queues`](crate::InterfaceConfig::queues) says that there are several.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Takes a message about the link that arrived on another queue.
+    pub fn receive_notice(&mut self, notice: &Notice) {
+        // The first stack has checked it.
+        let Ok(packet) = Ipv6Packet::parse(&notice.packet) else { return };
+        let Ok(upper) = packet.upper() else { return };
+        let incoming = Incoming {
+            source: packet.repr.src.into(),
+            destination: packet.repr.dst.into(),
+            unicast: !packet.repr.dst.is_multicast(),
+            payload: upper.payload,
+            packet: packet.bytes,
+            offload: RxOffload::default(),
+            frame: &[],
+            ce: false,
+            looped: false,
+            seen_by: 1,
+        };
+        self.receive_icmpv6(&packet.repr, notice.sender, &incoming);
+    }
+
+    /// Keeps a message about the link for the stacks of the other queues, unless it came from one of them.
+    pub(super) fn pass_notice(&mut self, incoming: &Incoming<'_>, sender: MacAddr) {
+        if self.queues > 1 && incoming.seen_by == 0 && self.notices.len() < WAITING {
+            self.notices.push_back(Notice { packet: incoming.packet.into(), sender });
+        }
     }
 
     /// Keeps a segment of no connection for the stack of the next queue, if one is left that may know it.

@@ -185,6 +185,8 @@ pub fn make_whole(packet: &mut [u8], header_len: usize) {
 pub struct Protocol(pub u8);
 
 impl Protocol {
+    /// Options of IPv6 for everybody on the way, in an extension header.
+    pub const HOP_BY_HOP: Self = Self(0);
     /// The Internet Control Message Protocol.
     pub const ICMP: Self = Self(1);
     /// The Transmission Control Protocol.

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use netlane_core::wire::{
     EtherType, EthernetRepr, Icmpv6Repr, Ipv6Packet, Ipv6Repr, MacAddr, NdpRepr, Protocol, Sum, ethernet,
-    ipv6,
+    icmpv6, ipv6, ndp,
 };
 use netlane_sim::Script;
 
@@ -62,4 +62,51 @@ pub(crate) fn parse_icmp(frame: &[u8]) -> (EthernetRepr, Ipv6Repr, Icmpv6Repr<'_
     let upper = packet.upper().expect("an extension header");
     assert_eq!(upper.protocol, Protocol::ICMPV6);
     (ethernet, packet.repr, Icmpv6Repr::parse(&packet.repr, upper.payload).expect("a message"))
+}
+
+/// The message of neighbour discovery in a frame, and the header of its packet.
+pub(crate) fn parse_ndp(frame: &[u8]) -> (Ipv6Repr, NdpRepr<'_>) {
+    match parse_icmp(frame) {
+        (_, repr, Icmpv6Repr::Ndp(message)) => (repr, message),
+        (.., message) => panic!("no message of neighbour discovery: {message:?}"),
+    }
+}
+
+/// A prefix of 64 bits as a router advertises it: the prefix, its flags, and for how many seconds it is preferred and
+/// valid.
+pub(crate) type Prefix<'a> = (&'a str, u8, u32, u32);
+
+/// Flags of a prefix (RFC 4861 §4.6.2): its addresses are on the link; hosts may make themselves some.
+pub(crate) const ON_LINK: u8 = 0x80;
+pub(crate) const AUTONOMOUS: u8 = 0x40;
+
+/// The router that advertises.
+pub(crate) const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xff);
+
+/// What [`ROUTER`] tells: that it serves for `lifetime` seconds, an MTU where that is not zero, and prefixes.
+pub(crate) fn advertisement(lifetime: u16, mtu: u32, prefixes: &[Prefix<'_>]) -> Vec<u8> {
+    advertisement_from(ROUTER, lifetime, mtu, prefixes)
+}
+
+pub(crate) fn advertisement_from(src: Ipv6Addr, lifetime: u16, mtu: u32, prefixes: &[Prefix<'_>]) -> Vec<u8> {
+    let mut message = vec![134, 0, 0, 0, 77, 0];
+    message.extend(lifetime.to_be_bytes());
+    message.extend([0; 8]);
+    message.extend([1, 1]);
+    message.extend(Script::PEER_MAC.0);
+    if mtu > 0 {
+        message.extend([5, 1, 0, 0]);
+        message.extend(mtu.to_be_bytes());
+    }
+    for (prefix, flags, preferred, valid) in prefixes {
+        message.extend([3, 4, 64, *flags]);
+        message.extend(valid.to_be_bytes());
+        message.extend(preferred.to_be_bytes());
+        message.extend([0; 4]);
+        message.extend(prefix.parse::<Ipv6Addr>().expect("a prefix").octets());
+    }
+    let repr = Ipv6Repr { src, dst: ndp::ALL_NODES, hop_limit: 255, ..header(Protocol::ICMPV6) };
+    let pseudo = Sum::pseudo_v6(src, repr.dst, Protocol::ICMPV6, message.len());
+    icmpv6::fill_checksum(&mut message, pseudo);
+    ip(&repr, &message)
 }

@@ -89,10 +89,10 @@ pub(in crate::wire) fn walk(first: Protocol, packet: &[u8]) -> Result<Upper<'_>,
         let rest = packet.get(at..).unwrap_or_default();
         let header = match protocol {
             // RFC 8200 §4.1: it stands right behind the IPv6 header, or is not recognized.
-            HOP_BY_HOP if at > HEADER_LEN => return Err(unrecognized(protocol_at)),
-            HOP_BY_HOP | DESTINATION_OPTIONS => {
+            Protocol::HOP_BY_HOP if at > HEADER_LEN => return Err(unrecognized(protocol_at)),
+            Protocol::HOP_BY_HOP | DESTINATION_OPTIONS => {
                 let header = sized(rest)?;
-                router_alert |= options(header, at)? && protocol == HOP_BY_HOP;
+                router_alert |= options(header, at)? && protocol == Protocol::HOP_BY_HOP;
                 header
             }
             ROUTING => routing(sized(rest)?, at)?,
@@ -119,7 +119,6 @@ pub(in crate::wire) fn walk(first: Protocol, packet: &[u8]) -> Result<Upper<'_>,
     Err(Refusal::Silent(Malformed::Unsupported))
 }
 
-const HOP_BY_HOP: Protocol = Protocol(0);
 const ROUTING: Protocol = Protocol(43);
 /// What a packet carries that is a part of another one.
 pub const FRAGMENT: Protocol = Protocol(44);
@@ -253,6 +252,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const HOP_BY_HOP: Protocol = Protocol(0);
 
     /// Eight bytes of hop-by-hop options: router alert for MLD, and PadN of nothing.
     const ALERT: [u8; 8] = [58, 0, 5, 2, 0, 0, 1, 0];
