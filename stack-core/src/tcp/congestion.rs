@@ -38,6 +38,11 @@ pub(crate) trait CongestionControl {
         true
     }
 
+    /// Whether it wants to know how fast the path delivers.
+    fn samples_rate(&self) -> bool {
+        false
+    }
+
     /// An acknowledgement delivered something, or told of a loss or a mark.
     fn on_ack(&mut self, ack: &Acked);
 
@@ -214,6 +219,11 @@ impl CongestionControl for Congestion {
     #[inline]
     fn pacing_rate(&self) -> Option<u64> {
         each!(self, algorithm => algorithm.pacing_rate())
+    }
+
+    #[inline]
+    fn samples_rate(&self) -> bool {
+        each!(self, algorithm => algorithm.samples_rate())
     }
 
     #[inline]

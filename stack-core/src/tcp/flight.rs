@@ -247,15 +247,9 @@ impl Flight {
 
     /// The timer to wait for, and when it goes off. With nothing in flight, that is when the flight is given up.
     #[inline]
-    pub(crate) fn next_timer(
-        &self,
-        rtt: &RttEstimator,
-        config: &TcpConfig,
-        mss: u32,
-        now: Instant,
-    ) -> (Timer, Instant) {
+    pub(crate) fn next_timer(&self, rtt: &RttEstimator, mss: u32, now: Instant) -> (Timer, Instant) {
         if self.board.is_empty() {
-            return (Timer::Retransmit, now + rtt.rto(config));
+            return (Timer::Retransmit, self.timeout);
         }
         if let Some(at) = self.pacer.holds_until() {
             return (Timer::Pace, at);

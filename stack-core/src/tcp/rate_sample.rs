@@ -77,39 +77,41 @@ impl RateSampler {
         self.app_limited_until = self.delivered + u64::from(in_flight.max(1));
     }
 
-    /// So many bytes were delivered, the newest of which left at `sent_at`. Returns the rate, where the sample
-    /// means something, and whether a new round trip begins.
+    /// So many bytes were delivered, the newest of which had left so. Returns whether a new round trip begins.
     #[inline]
-    pub(crate) fn arrive(
-        &mut self,
-        bytes: u32,
-        newest: &Departure,
-        sent_at: Instant,
-        now: Instant,
-        min_rtt: Duration,
-    ) -> (Option<DeliveryRate>, bool) {
+    pub(crate) fn arrive(&mut self, bytes: u32, newest: &Departure) -> bool {
         self.delivered += u64::from(bytes);
-        self.delivered_at = now;
-        self.first_sent_at = sent_at;
         let round_start = newest.delivered >= self.round_ends;
         if round_start {
             self.round_ends = self.delivered;
         }
+        round_start
+    }
+
+    /// The rate at which what has arrived now was delivered, where that means something. The newest of it had left at
+    /// `sent_at`.
+    pub(crate) fn sample(
+        &mut self,
+        newest: &Departure,
+        sent_at: Instant,
+        now: Instant,
+        min_rtt: Duration,
+    ) -> Option<DeliveryRate> {
+        (self.delivered_at, self.first_sent_at) = (now, sent_at);
         // The slower of both phases, so that compressed acknowledgements don't inflate the rate.
         let sending = sent_at - newest.first_sent_at;
         let acknowledging = now - newest.delivered_at;
         let interval = sending.max(acknowledging);
         // An interval shorter than any round trip is no measurement.
         let valid = interval >= min_rtt && interval > Duration::ZERO;
-        let rate = valid.then(|| DeliveryRate {
+        valid.then(|| DeliveryRate {
             delivered: self.delivered - newest.delivered,
             interval,
             app_limited: newest.app_limited,
             prior_delivered: newest.delivered,
             tx_in_flight: newest.in_flight,
             lost: newest.lost_since(self.lost),
-        });
-        (rate, round_start)
+        })
     }
 }
 
@@ -132,7 +134,8 @@ mod tests {
         let mut rates = Vec::new();
         for (n, departure) in departures.iter().enumerate() {
             let now = MS(20) + Duration::from_micros(500 * n as u64);
-            rates.push(sampler.arrive(1_000, departure, MS(n as u64), now, min_rtt));
+            let round_start = sampler.arrive(1_000, departure);
+            rates.push((sampler.sample(departure, MS(n as u64), now, min_rtt), round_start));
         }
         let (last, round_start) = rates[9];
         let last = last.expect("a sample");
@@ -148,7 +151,7 @@ mod tests {
         sampler.run_dry(1_000);
         let second = sampler.depart(1_000, 2_000, MS(1));
         assert!(!first.app_limited && second.app_limited);
-        sampler.arrive(1_000, &first, MS(0), MS(10), Duration::ZERO);
+        sampler.arrive(1_000, &first);
         assert!(!sampler.depart(1_000, 2_000, MS(10)).app_limited);
     }
 
@@ -156,9 +159,11 @@ mod tests {
     fn pause_does_not_slow_the_rate_down() {
         let mut sampler = RateSampler::new(MS(0));
         let first = sampler.depart(0, 1_000, MS(0));
-        sampler.arrive(1_000, &first, MS(0), MS(10), Duration::ZERO);
+        sampler.arrive(1_000, &first);
+        sampler.sample(&first, MS(0), MS(10), Duration::ZERO);
         let second = sampler.depart(0, 1_000, MS(5_000));
-        let (rate, _) = sampler.arrive(1_000, &second, MS(5_000), MS(5_010), Duration::ZERO);
+        sampler.arrive(1_000, &second);
+        let rate = sampler.sample(&second, MS(5_000), MS(5_010), Duration::ZERO);
         assert_eq!(rate.expect("a sample").interval, Duration::from_millis(10));
     }
 }

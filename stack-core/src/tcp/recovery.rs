@@ -458,7 +458,9 @@ impl Flight {
             return (None, false);
         };
         let min_rtt = self.rack.min_rtt().unwrap_or_default();
-        self.rate.arrive(news.bytes, departure, *sent_at, news.now, min_rtt)
+        let round_start = self.rate.arrive(news.bytes, departure);
+        let wanted = self.congestion.samples_rate();
+        (if wanted { self.rate.sample(departure, *sent_at, news.now, min_rtt) } else { None }, round_start)
     }
 
     /// Time has passed in which what is missing might have arrived (RFC 8985 §6.2 step 5).

@@ -303,7 +303,7 @@ impl<B: Buffers> Synchronized<B> {
         if let Some(flight) = &self.flight
             && !self.timers.is_set(Timer::Persist)
         {
-            let (timer, at) = flight.next_timer(&self.rtt, cx.config, u32::from(self.snd.mss), cx.now);
+            let (timer, at) = flight.next_timer(&self.rtt, u32::from(self.snd.mss), cx.now);
             self.timers.set(timer, at);
         }
     }

@@ -246,6 +246,10 @@ impl CongestionControl for Bbr {
         false
     }
 
+    fn samples_rate(&self) -> bool {
+        true
+    }
+
     /// UpdateModelAndState (draft §5.2.3), in its order.
     fn on_ack(&mut self, ack: &Acked) {
         let sample = Sample::new(ack, self.probe_rtt.app_limited_until);
