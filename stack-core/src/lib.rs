@@ -69,6 +69,7 @@ pub use netlane_packet_io as packet_io;
 mod address;
 mod address_conflict;
 mod buffers;
+mod chunked;
 mod config;
 mod counters;
 mod datagram;

@@ -7,8 +7,7 @@
 //! level tells which lists hold something, and time in which nothing is due costs nothing to skip. (Varghese
 //! and Lauck, "Hashed and hierarchical timing wheels", 1987, schemes 6 and 7.)
 
-use alloc::vec::Vec;
-
+use crate::chunked::Chunked;
 use crate::time::Instant;
 
 /// The deadlines of a socket table, at most one for each slot.
@@ -23,7 +22,7 @@ pub(crate) struct TimerWheel {
     /// For each level, a bit for each list that holds something.
     occupied: [u64; LEVELS],
     /// By slot.
-    entries: Vec<Entry>,
+    entries: Chunked<Entry>,
     /// The first tick of the first list that holds something: 0 for the one of what is due, [`IDLE`] where none
     /// does.
     quiet_until: u64,
@@ -40,7 +39,7 @@ impl TimerWheel {
             position: 0,
             heads: [NONE; LISTS],
             occupied: [0; LEVELS],
-            entries: Vec::new(),
+            entries: Chunked::new(),
             quiet_until: IDLE,
         }
     }
@@ -51,12 +50,15 @@ impl TimerWheel {
     pub(crate) fn set(&mut self, slot: u32, at: Instant) {
         debug_assert!(slot < LIST, "slots are smaller than 2^31");
         let index = slot as usize;
-        if index >= self.entries.len() {
-            self.entries.resize(index + 1, Entry::IDLE);
-        }
         let deadline = tick_at_or_after(at);
-        if self.entries[index].deadline == deadline {
-            return;
+        match self.entries.get(index) {
+            Some(entry) if entry.deadline == deadline => return,
+            Some(_) => {}
+            None => {
+                while self.entries.len() <= index {
+                    self.entries.push(Entry::IDLE);
+                }
+            }
         }
         self.cancel(slot);
         let list = self.link(slot, deadline);
@@ -246,7 +248,7 @@ impl Entry {
 }
 
 /// What a socket pays for its timer.
-const _: () = assert!(size_of::<Entry>() == 16);
+pub(crate) const BYTES_OF_AN_ENTRY: usize = size_of::<Entry>();
 
 /// No slot.
 const NONE: u32 = u32::MAX;

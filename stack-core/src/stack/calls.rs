@@ -15,7 +15,7 @@ use crate::buffers::Buffers;
 use crate::config::{CongestionAlgorithm, KeepAlive};
 use crate::neighbor::Heard;
 use crate::socket::{Readiness, SocketError, SocketId};
-use crate::tcp::connection::{Connection, Options, State, TcpState};
+use crate::tcp::connection::{Connection, State, TcpState};
 use crate::tcp::handshake::{Attempts, SynSent};
 use crate::tcp::listener::Listener;
 use crate::tcp::{Context, Endpoint, FourTuple};
@@ -153,8 +153,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             fast_syn: if fast { self.fast_syn(&tuple) } else { None },
             shut_down: false,
         }));
-        let options = Options::new(&self.tcp);
-        let connection = Connection { tuple, options, error: None, detached: false, state };
+        let connection = Connection::new(tuple, &self.tcp, state);
         let id = self.sockets.add_connection(connection).ok_or(ConnectError::TableFull)?;
         self.counters.tcp_active_opens += 1;
         self.sockets.arm(id);
@@ -298,7 +297,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub fn tcp_set_keepalive(&mut self, socket: SocketId, keepalive: Option<KeepAlive>) -> Result<(), Stale> {
         let now = self.now;
         let connection = self.user_connection(socket)?;
-        connection.options.set_keepalive(keepalive);
+        connection.patience.set_keepalive(keepalive);
         if let State::Synchronized(state) = &mut connection.state {
             state.watch(keepalive.as_ref(), now);
         }
@@ -320,12 +319,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     ) -> Result<(), Stale> {
         let announce = self.tcp.user_timeout_option;
         let connection = self.user_connection(socket)?;
-        let chosen = connection.options.user_timeout_mut();
-        chosen.choose(user_timeout, announce);
-        let limit = chosen.limit();
-        if let State::Synchronized(state) = &mut connection.state {
-            state.be_patient(limit);
-        }
+        connection.patience.user_timeout_mut().choose(user_timeout, announce);
         Ok(())
     }
 

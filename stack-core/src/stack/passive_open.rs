@@ -10,7 +10,7 @@ use super::segments::{Stalled, context};
 use crate::buffers::Buffers;
 use crate::config::SynCookies;
 use crate::socket::{Readiness, SocketError, SocketId};
-use crate::tcp::connection::{Connection, Options, State};
+use crate::tcp::connection::{Connection, State};
 use crate::tcp::handshake::{Exchange, Offer, Verdict, offers_ecn};
 use crate::tcp::rtt::RttEstimator;
 use crate::tcp::syn_cache::{CookieForm, Handshake};
@@ -224,18 +224,13 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             self.counters.buffers_full += 1;
             return None;
         };
-        let mut options = Options::new(&self.tcp);
-        if let Some(chosen) =
-            self.sockets.table.listener_mut(listener).and_then(|queue| queue.congestion_control)
-        {
-            options.congestion_control = chosen;
-        }
         let mut state = exchange.into_synchronized(&context!(self, id), segment, rtt, buffers);
-        state.watch(options.keepalive(), self.now);
-        state.use_congestion_control(options.congestion_control);
-        state.be_patient(self.tcp.user_timeout);
-        let state = State::Synchronized(state);
-        let connection = Connection { tuple: *tuple, options, error: None, detached: false, state };
+        state.watch(self.tcp.keepalive.as_ref(), self.now);
+        let chosen = self.sockets.table.listener_mut(listener).and_then(|queue| queue.congestion_control);
+        let algorithm = chosen.unwrap_or(self.tcp.congestion_control);
+        state.use_congestion_control(algorithm);
+        let mut connection = Connection::new(*tuple, &self.tcp, State::Synchronized(state));
+        connection.options.congestion_control = algorithm;
         let id = self.sockets.add_connection(connection)?;
         self.sockets.silence(id);
         self.counters.tcp_passive_opens += 1;

@@ -173,7 +173,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         for _ in 0..self.sockets.owing() {
             let Some(id) = self.sockets.next_owing() else { break };
             let Some(socket) = self.sockets.table.get_mut(id) else { continue };
-            socket.owes = false;
+            socket.takes_its_turn();
             let outcome = match socket.kind {
                 Kind::Connection(_) => self.send_segments(id),
                 Kind::Datagram(_) => self.send_datagrams(id),

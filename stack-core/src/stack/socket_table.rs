@@ -3,18 +3,21 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
+use bitflags::bitflags;
+
 use super::BindError;
 use super::link::Fragmentation;
-use super::table::{Demux, Table};
-use crate::buffers::{BufferRequest, Buffers};
+use super::table::{self, Demux, Slot, Table};
+use crate::buffers::{BufferRequest, Buffers, HeapBuffers};
 use crate::config::{Limits, TcpConfig};
 use crate::datagram_socket::DatagramSocket;
 use crate::socket::{Event, Readiness, SocketError, SocketId};
 use crate::tcp::connection::Connection;
 use crate::tcp::listener::Listener;
+use crate::tcp::timers::Deadline;
 use crate::tcp::{Endpoint, FourTuple};
 use crate::time::Instant;
-use crate::wheel::TimerWheel;
+use crate::wheel::{self, TimerWheel};
 use crate::wire::Protocol;
 
 pub(crate) struct Sockets<B: Buffers> {
@@ -33,14 +36,22 @@ pub(crate) struct Socket<B: Buffers> {
     pub(crate) kind: Kind<B>,
     /// Not yet told.
     pending: Readiness,
-    /// Its user has no handle: not accepted yet, or closed.
-    pub(crate) silent: bool,
-    pub(crate) owes: bool,
+    standing: Standing,
     /// When the wheel calls; never later than the socket's earliest timer.
-    armed: Option<Instant>,
+    armed: Deadline,
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly all sockets are connections")]
+bitflags! {
+    /// How a socket stands with its user and its lane.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Standing: u8 {
+        /// Its user has no handle: not accepted yet, or closed.
+        const SILENT = 1;
+        /// It is in the list of those that owe output.
+        const OWES = 1 << 1;
+    }
+}
+
 pub(crate) enum Kind<B: Buffers> {
     Connection(Connection<B>),
     Listener(Box<Listener>),
@@ -49,7 +60,7 @@ pub(crate) enum Kind<B: Buffers> {
 
 impl<B: Buffers> Socket<B> {
     pub(crate) fn new(kind: Kind<B>) -> Self {
-        Self { kind, pending: Readiness::empty(), silent: false, owes: false, armed: None }
+        Self { kind, pending: Readiness::empty(), standing: Standing::empty(), armed: Deadline::NEVER }
     }
 
     /// The connection's two ends, for the demux.
@@ -66,7 +77,7 @@ impl<B: Buffers> Socket<B> {
     /// Adds to what its user has not been told; true if the socket must be listed for that now.
     #[inline]
     fn becomes_ready(&mut self, ready: Readiness) -> bool {
-        let listed = !self.pending.is_empty() || self.silent;
+        let listed = !self.pending.is_empty() || self.is_silent();
         self.pending |= ready;
         !listed && !ready.is_empty()
     }
@@ -74,7 +85,20 @@ impl<B: Buffers> Socket<B> {
     /// Notes that it owes output; true if it must be listed for that now.
     #[inline]
     fn becomes_owing(&mut self) -> bool {
-        !core::mem::replace(&mut self.owes, true)
+        let listed = self.standing.contains(Standing::OWES);
+        self.standing |= Standing::OWES;
+        !listed
+    }
+
+    /// Its turn to send has come: it has to be listed again if something is left.
+    #[inline]
+    pub(crate) fn takes_its_turn(&mut self) {
+        self.standing -= Standing::OWES;
+    }
+
+    #[inline]
+    fn is_silent(&self) -> bool {
+        self.standing.contains(Standing::SILENT)
     }
 
     /// When the wheel has to call, if that is earlier than it is set to. A call that comes too early, because
@@ -82,12 +106,12 @@ impl<B: Buffers> Socket<B> {
     #[inline]
     pub(crate) fn rearms(&mut self) -> Option<Instant> {
         let Kind::Connection(connection) = &self.kind else { return None };
-        let at = connection.state.next_deadline()?;
-        if self.armed.is_some_and(|armed| armed <= at) {
+        let at = Deadline::at(connection.state.next_deadline()?);
+        if self.armed.min(at) == self.armed {
             return None;
         }
-        self.armed = Some(at);
-        Some(at)
+        self.armed = at;
+        at.instant()
     }
 }
 
@@ -115,9 +139,10 @@ impl<B: Buffers> Table<Socket<B>> {
 
     /// A datagram socket that its user has not closed.
     pub(crate) fn user_datagram_mut(&mut self, id: SocketId) -> Option<&mut DatagramSocket<B>> {
-        match self.get_mut(id)? {
-            Socket { kind: Kind::Datagram(socket), silent: false, .. } => Some(socket),
-            _ => None,
+        let socket = self.get_mut(id).filter(|socket| !socket.is_silent())?;
+        match &mut socket.kind {
+            Kind::Datagram(datagrams) => Some(datagrams),
+            Kind::Connection(_) | Kind::Listener(_) => None,
         }
     }
 }
@@ -126,7 +151,7 @@ impl<B: Buffers> Sockets<B> {
     pub(crate) fn new(buffers: B, limits: &Limits, key: u64) -> Self {
         Self {
             table: Table::new(limits.sockets),
-            demux: Demux::new(key),
+            demux: Demux::new(limits.sockets, key),
             buffers,
             wheel: TimerWheel::new(),
             changed: VecDeque::new(),
@@ -191,7 +216,7 @@ impl<B: Buffers> Sockets<B> {
     /// Takes a socket out of the table and all that refers to it, and gives its buffers back.
     pub(crate) fn remove(&mut self, id: SocketId) {
         let Some(socket) = self.table.remove(id) else { return };
-        if socket.armed.is_some() {
+        if socket.armed != Deadline::NEVER {
             self.wheel.cancel(id.slot() as u32);
         }
         let buffers = match socket.kind {
@@ -241,7 +266,7 @@ impl<B: Buffers> Sockets<B> {
     /// A datagram socket has nothing left to send: if its user has closed it, that was what it was kept for.
     pub(crate) fn datagrams_sent(&mut self, id: SocketId, any: bool) {
         match self.table.get_mut(id) {
-            Some(socket) if socket.silent => self.remove(id),
+            Some(socket) if socket.is_silent() => self.remove(id),
             _ if any => self.notify(id, Readiness::WRITABLE),
             _ => {}
         }
@@ -250,7 +275,7 @@ impl<B: Buffers> Sockets<B> {
     /// The socket's user has no handle: it is told nothing.
     pub(crate) fn silence(&mut self, id: SocketId) {
         if let Some(socket) = self.table.get_mut(id) {
-            socket.silent = true;
+            socket.standing |= Standing::SILENT;
         }
     }
 
@@ -264,7 +289,7 @@ impl<B: Buffers> Sockets<B> {
     /// The socket's user has its handle now, and is told what it has missed.
     pub(crate) fn hand_over(&mut self, id: SocketId) {
         let Some(socket) = self.table.get_mut(id) else { return };
-        socket.silent = false;
+        socket.standing -= Standing::SILENT;
         if !socket.pending.is_empty() {
             self.changed.push_back(id);
         }
@@ -272,7 +297,7 @@ impl<B: Buffers> Sockets<B> {
 
     pub(crate) fn next_event(&mut self) -> Option<Event> {
         while let Some(id) = self.changed.pop_front() {
-            if let Some(socket) = self.table.get_mut(id).filter(|socket| !socket.silent) {
+            if let Some(socket) = self.table.get_mut(id).filter(|socket| !socket.is_silent()) {
                 return Some(Event { socket: id, ready: core::mem::take(&mut socket.pending) });
             }
         }
@@ -311,7 +336,7 @@ impl<B: Buffers> Sockets<B> {
     pub(crate) fn next_due(&mut self, now: Instant) -> Option<SocketId> {
         while let Some(slot) = self.wheel.expire(now) {
             if let Some((id, socket)) = self.table.at_mut(slot) {
-                socket.armed = None;
+                socket.armed = Deadline::NEVER;
                 return Some(id);
             }
         }
@@ -330,3 +355,14 @@ impl<B: Buffers> Sockets<B> {
         }
     }
 }
+
+/// The most bytes that an idle established connection may take, over either version of IP, everything counted.
+const MOST_BYTES_OF_A_CONNECTION: usize = 256;
+
+/// What the stack keeps of an idle connection: its slot, which has the list of free slots in it and the handles of its
+/// buffers, its entry in the wheel, and its index in a hash table that has just doubled.
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    let slot = size_of::<Slot<Socket<HeapBuffers>>>();
+    assert!(slot + wheel::BYTES_OF_AN_ENTRY + table::MOST_BYTES_OF_AN_INDEX <= MOST_BYTES_OF_A_CONNECTION);
+};

@@ -5,7 +5,6 @@ use alloc::boxed::Box;
 use super::handshake::{SynReceived, SynSent};
 use super::synchronized::{FastOpenState, Phase, Synchronized};
 use super::time_wait::TimeWait;
-use super::timers::Timers;
 use super::user_timeout::UserTimeout;
 use super::{Context, Decision, FourTuple, Next, Segment, SeqNumber};
 use crate::buffers::Buffers;
@@ -18,6 +17,7 @@ use crate::wire::{self, TcpFlags};
 pub(crate) struct Connection<B: Buffers> {
     pub(crate) tuple: FourTuple,
     pub(crate) options: Options,
+    pub(crate) patience: Patience,
     /// What the user has not been told yet.
     pub(crate) error: Option<SocketError>,
     /// The user has closed its handle: nobody reads, and nobody is told.
@@ -25,52 +25,57 @@ pub(crate) struct Connection<B: Buffers> {
     pub(crate) state: State<B>,
 }
 
-/// What the user chose for one socket.
-#[derive(Clone, Debug)]
+/// What the user chose for how one socket sends.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     /// Small segments leave at once.
     pub(crate) no_delay: bool,
     pub(crate) congestion_control: CongestionAlgorithm,
-    /// What few users choose.
-    rare: Option<Box<RareOptions>>,
 }
 
+/// How long a peer may be silent, or keep data unacknowledged. Few connections have bounds of their own, and nothing is
+/// allocated for the others.
+#[derive(Clone, Debug)]
+pub(crate) struct Patience(Option<Box<Bounds>>);
+
 #[derive(Clone, Debug, Default)]
-struct RareOptions {
+struct Bounds {
     keepalive: Option<KeepAlive>,
     user_timeout: UserTimeout,
 }
 
 impl Options {
     pub(crate) fn new(config: &TcpConfig) -> Self {
-        let rare = RareOptions {
+        Self { no_delay: !config.nagle, congestion_control: config.congestion_control }
+    }
+}
+
+impl Patience {
+    pub(crate) fn new(config: &TcpConfig) -> Self {
+        let bounds = Bounds {
             keepalive: config.keepalive,
             user_timeout: UserTimeout::configured(config.user_timeout, config.user_timeout_option),
         };
-        let any = rare.keepalive.is_some() || config.user_timeout.is_some();
-        Self {
-            no_delay: !config.nagle,
-            congestion_control: config.congestion_control,
-            rare: any.then(|| Box::new(rare)),
-        }
+        let any = bounds.keepalive.is_some() || config.user_timeout.is_some();
+        Self(any.then(|| Box::new(bounds)))
     }
 
     pub(crate) fn keepalive(&self) -> Option<&KeepAlive> {
-        self.rare.as_ref()?.keepalive.as_ref()
+        self.0.as_ref()?.keepalive.as_ref()
     }
 
     pub(crate) fn set_keepalive(&mut self, keepalive: Option<KeepAlive>) {
-        if keepalive.is_some() || self.rare.is_some() {
-            self.rare.get_or_insert_default().keepalive = keepalive;
+        if keepalive.is_some() || self.0.is_some() {
+            self.0.get_or_insert_default().keepalive = keepalive;
         }
     }
 
     pub(crate) fn user_timeout(&self) -> Option<&UserTimeout> {
-        self.rare.as_ref().map(|rare| &rare.user_timeout)
+        self.0.as_ref().map(|bounds| &bounds.user_timeout)
     }
 
     pub(crate) fn user_timeout_mut(&mut self) -> &mut UserTimeout {
-        &mut self.rare.get_or_insert_default().user_timeout
+        &mut self.0.get_or_insert_default().user_timeout
     }
 }
 
@@ -169,7 +174,7 @@ impl<B: Buffers> State<B> {
         match self {
             Self::SynSent(state) => state.attempts.deadline(),
             Self::SynReceived(state) => state.attempts.deadline(),
-            Self::Synchronized(Synchronized { timers, .. }) => Timers::next(timers),
+            Self::Synchronized(state) => state.next_deadline(),
             Self::TimeWait(state) => Some(state.ends),
             Self::Closed(_) => None,
         }
@@ -177,6 +182,12 @@ impl<B: Buffers> State<B> {
 }
 
 impl<B: Buffers> Connection<B> {
+    /// A connection in its first state.
+    pub(crate) fn new(tuple: FourTuple, config: &TcpConfig, state: State<B>) -> Self {
+        let (options, patience) = (Options::new(config), Patience::new(config));
+        Self { tuple, options, patience, error: None, detached: false, state }
+    }
+
     /// The path carries packets of `mtu` bytes: segments are made to fit. Returns whether that made them smaller.
     pub(crate) fn follow_path_mtu(&mut self, mtu: usize) -> bool {
         let remote = self.tuple.remote.address;
@@ -244,9 +255,8 @@ impl<B: Buffers> Connection<B> {
             }
         };
         synchronized.detached = self.detached;
-        synchronized.watch(self.options.keepalive(), cx.now);
+        synchronized.watch(self.patience.keepalive(), cx.now);
         synchronized.use_congestion_control(self.options.congestion_control);
-        synchronized.be_patient(self.options.user_timeout().and_then(UserTimeout::limit));
         let rest = if segment.flags.contains(TcpFlags::SYN) {
             Decision::OUTPUT
         } else {
@@ -268,9 +278,9 @@ impl<B: Buffers> Connection<B> {
 
     /// What the timers that are due lead to.
     pub(crate) fn on_timer(&mut self, cx: &mut Context<'_, B>) -> Decision {
-        let patience = self.options.user_timeout().and_then(UserTimeout::limit);
+        let patience = self.patience.user_timeout().and_then(UserTimeout::limit);
         match &mut self.state {
-            State::Synchronized(state) => state.on_timer(cx, self.options.keepalive()),
+            State::Synchronized(state) => state.on_timer(cx, &self.patience),
             State::SynSent(state) => state.attempts.on_timer(cx.now, cx.config, patience),
             State::SynReceived(state) => state.attempts.on_timer(cx.now, cx.config, patience),
             State::TimeWait(state) => state.on_timer(cx.now),
@@ -290,12 +300,7 @@ impl<B: Buffers> Connection<B> {
         if !believable {
             return;
         }
-        let timeout = self.options.user_timeout_mut();
-        timeout.hear(peers);
-        let limit = timeout.limit();
-        if let State::Synchronized(state) = &mut self.state {
-            state.be_patient(limit);
-        }
+        self.patience.user_timeout_mut().hear(peers);
     }
 
     /// The connection is over, for `error` if it failed. What has arrived stays readable.

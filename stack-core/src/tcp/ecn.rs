@@ -5,6 +5,7 @@ use super::seq::SeqNumber;
 
 /// What a connection whose ends agreed on ECN knows of marks.
 #[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed)]
 pub(crate) struct Ecn {
     /// Acknowledgements say ECE: a mark came, and the sender has not said that it slowed down. Where `precise`: the last
     /// segment was marked.

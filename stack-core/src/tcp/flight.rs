@@ -13,7 +13,7 @@ use super::scoreboard::Scoreboard;
 use super::seq::SeqNumber;
 use super::spurious::{Doubt, Frto};
 use super::tail_loss_probe::TailProbe;
-use super::timers::Timer;
+use super::timers::{SendTimer, Timer};
 use crate::config::{CongestionAlgorithm, TcpConfig};
 use crate::time::{Duration, Instant};
 
@@ -45,6 +45,9 @@ pub(crate) struct Flight {
     pub(super) must_resend: bool,
     /// When the retransmission timer goes off, unless another one does before.
     pub(super) timeout: Instant,
+    pub(super) timer: SendTimer,
+    /// When something was last sent that takes sequence space.
+    pub(super) last_sent: Instant,
     /// The window, and nothing else, has bounded what was in flight up to here.
     pub(super) limited_until: SeqNumber,
     /// The end of what was ever sent again.
@@ -83,6 +86,8 @@ impl Flight {
             look_again: None,
             must_resend: false,
             timeout: now,
+            timer: SendTimer::default(),
+            last_sent: now,
             limited_until: una,
             resent_until: una,
         }
@@ -193,7 +198,8 @@ impl Flight {
     }
 
     /// Data is about to be sent, and nothing is in flight.
-    pub(crate) fn resume(&mut self, silence: Duration, rto: Duration, initial_window: u32, now: Instant) {
+    pub(crate) fn resume(&mut self, rto: Duration, initial_window: u32, now: Instant) {
+        let silence = now - self.last_sent;
         self.congestion.on_idle(&Idle { now, silence, rto, initial_window });
     }
 
@@ -204,6 +210,7 @@ impl Flight {
         if self.board.is_empty() {
             self.timeout = now + rto;
         }
+        self.last_sent = now;
         let departure = self.rate.depart(before, before + len, now);
         self.board.push(len, now, departure, limit);
         self.prr.sent(len);
@@ -227,6 +234,7 @@ impl Flight {
         limit: usize,
     ) {
         let before = self.in_flight();
+        self.last_sent = now;
         let departure = self.rate.depart(before, before + len, now);
         self.board.resent(start, len, now, departure, limit);
         self.prr.sent(len);
@@ -243,6 +251,12 @@ impl Flight {
             }
         }
         self.must_resend = false;
+    }
+
+    /// A probe of a closed window has left.
+    pub(crate) fn probed_window(&mut self, now: Instant, rto: Duration) {
+        self.last_sent = now;
+        self.timer.set(Timer::Persist, now + rto);
     }
 
     /// The timer to wait for, and when it goes off. With nothing in flight, that is when the flight is given up.

@@ -413,17 +413,17 @@ fn agree<B: Buffers>(
     // RFC 7323 §2.2, §3.2: both ends must have offered, or neither uses it.
     let (our_scale, peer_scale) = ours.scale.zip(peers.scale).unwrap_or_default();
     let timestamps =
-        ours.timestamps.zip(peers.timestamps).map(|(offset, recent)| Timestamps::new(recent, offset, cx.now));
+        ours.timestamps.zip(peers.timestamps).map(|(offset, recent)| Timestamps::new(recent, offset));
     // RFC 9293 §3.7.1: the peer's MSS counts no options, those of every segment come off it.
     let mss = peers.mss.min(ours.mss).max(MIN_MSS) - timestamps.map_or(0, |_| TIMESTAMPS_LEN);
-    let snd = SendSpace::new(iss, window, irs, peer_scale, mss, cx.now);
+    let snd = SendSpace::new(iss, window, irs, peer_scale, mss);
     let (send, receive) = buffers;
     Synchronized {
         phase: Phase::Established,
         detached: false,
         fast_open: FastOpenState::No,
         snd,
-        rcv: ReceiveSpace::new(irs, u32::from(ours.window), our_scale, ours.sack && peers.sack),
+        rcv: ReceiveSpace::new(irs, u32::from(ours.window), our_scale, ours.sack && peers.sack, cx.now),
         timestamps,
         rtt,
         flight: None,
@@ -431,11 +431,9 @@ fn agree<B: Buffers>(
         ecn: (ours.ecn && peers.ecn).then(|| Ecn::new(iss + 1)),
         timers: Timers::new(),
         unanswered: 0,
-        patience: 0,
         push: false,
         probe: false,
-        last_heard: cx.now,
-        silent_until: Instant::ZERO,
+        objected: None,
         send,
         receive,
     }

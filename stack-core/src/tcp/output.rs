@@ -13,7 +13,7 @@ use super::send::Fin;
 use super::seq::SeqNumber;
 use super::synchronized::Synchronized;
 use super::time_wait::TimeWait;
-use super::timers::Timer;
+use super::timers::{Deadline, Timer};
 use crate::buffers::Buffers;
 use crate::wire::tcp::{self, TcpFlags};
 use crate::wire::tcp_options::{SackBlocks, TcpOptions};
@@ -70,7 +70,7 @@ impl<B: Buffers> Connection<B> {
             State::TimeWait(state) => state.plan(cx),
             State::Closed(_) => None,
         }?;
-        if let Some(timeout) = self.options.user_timeout()
+        if let Some(timeout) = self.patience.user_timeout()
             && plan.has_room_for_an_option()
         {
             plan.options.user_timeout = timeout.option();
@@ -83,7 +83,7 @@ impl<B: Buffers> Connection<B> {
     pub(crate) fn sent(&mut self, cx: &mut Context<'_, B>, plan: &Plan) -> bool {
         // RFC 5482 §3: a SYN may be lost with what it tells, so that the next segment tells it again.
         if plan.options.user_timeout.is_some() && !plan.flags.contains(TcpFlags::SYN) {
-            self.options.user_timeout_mut().announce = false;
+            self.patience.user_timeout_mut().announce = false;
         }
         match &mut self.state {
             State::Synchronized(state) => {
@@ -280,7 +280,7 @@ impl<B: Buffers> Synchronized<B> {
                 Ok(burst) => largest = largest.min(burst),
                 Err(_) if flight.must_resend() || flight.must_probe() => {}
                 Err(at) => {
-                    self.timers.set(Timer::Pace, at);
+                    flight.timer.set(Timer::Pace, at);
                     return None;
                 }
             }
@@ -307,13 +307,13 @@ impl<B: Buffers> Synchronized<B> {
         if len > 0 {
             let fin = fin_due && len == unsent;
             let snd = &self.snd;
-            let burst = len > mss || (snd.flight() > 0 && snd.last_sent == cx.now);
+            let goes_on = self.flight.as_ref().is_some_and(|flight| flight.last_sent == cx.now);
+            let burst = len > mss || (snd.flight() > 0 && goes_on);
             let last = burst && (usable.min(unsent) - len) < mss;
             return Some(Chunk { seq: snd.nxt, len, fin, last, kind: Kind::New });
         }
-        if room == usable
-            && let Some(flight) = &mut self.flight
-        {
+        let Some(flight) = &mut self.flight else { return None };
+        if room == usable {
             flight.limited_by_window();
         }
         if self.snd.flight() > 0 {
@@ -323,8 +323,8 @@ impl<B: Buffers> Synchronized<B> {
             let len = self.snd.wnd.clamp(1, unsent.min(mss));
             return Some(Chunk { seq: self.snd.nxt, len, fin: false, last: false, kind: Kind::WindowProbe });
         }
-        if !self.timers.is_set(Timer::Persist) {
-            self.timers.set(Timer::Persist, cx.now + self.rtt.rto(cx.config));
+        if !flight.timer.is_set(Timer::Persist) {
+            flight.timer.set(Timer::Persist, cx.now + self.rtt.rto(cx.config));
         }
         None
     }
@@ -345,7 +345,7 @@ impl<B: Buffers> Synchronized<B> {
         });
         if flight.is_empty() {
             let initial = initial_window(cx.config.initial_window, mss);
-            flight.resume(cx.now - self.snd.last_sent, self.rtt.rto(cx.config), initial, cx.now);
+            flight.resume(self.rtt.rto(cx.config), initial, cx.now);
         }
         flight
     }
@@ -406,13 +406,15 @@ impl<B: Buffers> Synchronized<B> {
     fn sent(&mut self, cx: &mut Context<'_, B>, plan: &Plan) {
         let told = !plan.options.sack.is_empty();
         self.rcv.announced(plan.window, told.then(|| plan.options.most_sack_blocks()));
-        self.timers.clear(Timer::DelayedAck);
+        self.timers.delayed_ack = Deadline::NEVER;
         match plan.kind {
             Kind::Bare => self.probe = false,
             Kind::WindowProbe => {
                 self.push = false;
-                self.snd.probed(plan.seq + plan.len, cx.now);
-                self.timers.set(Timer::Persist, cx.now + self.rtt.rto(cx.config));
+                self.snd.probed(plan.seq + plan.len);
+                if let Some(flight) = &mut self.flight {
+                    flight.probed_window(cx.now, self.rtt.rto(cx.config));
+                }
             }
             Kind::New | Kind::Again => self.sent_stream(cx, plan),
         }
@@ -432,14 +434,13 @@ impl<B: Buffers> Synchronized<B> {
             {
                 ecn.sent_cwr();
             }
-            self.snd.sent(places, cx.now);
+            self.snd.sent(places);
             let last = self.snd.flight() >= cx.buffers.queued(&self.send) as u32;
             flight.sent(places, last, cx.now, rto, limit);
         } else {
             cx.counters.tcp_retransmissions += 1;
             cx.counters.tcp_fast_retransmissions += u64::from(flight.is_in_fast_recovery());
             flight.sent_again(plan.seq, places, cx.now, rto, limit);
-            self.snd.last_sent = cx.now;
         }
         self.arm(cx);
     }

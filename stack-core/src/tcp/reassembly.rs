@@ -25,6 +25,8 @@ struct Kept {
     told: u32,
     /// What has arrived once more, and was not told (RFC 2883).
     duplicate: Option<(SeqNumber, SeqNumber)>,
+    /// Where the peer's FIN stands, which has arrived before other bytes.
+    end: Option<SeqNumber>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,20 @@ pub(crate) struct TooManyRanges;
 impl Reassembly {
     pub(crate) fn is_empty(&self) -> bool {
         self.kept.as_ref().is_none_or(|kept| kept.ranges.is_empty())
+    }
+
+    /// The end of the stream, once it is known and not reached.
+    #[inline]
+    pub(crate) fn end(&self) -> Option<SeqNumber> {
+        self.kept.as_ref()?.end
+    }
+
+    /// Notes the end of the stream, or that it was reached.
+    pub(crate) fn set_end(&mut self, end: Option<SeqNumber>) {
+        if end.is_some() || self.kept.is_some() {
+            self.kept.get_or_insert_default().end = end;
+            self.forget_if_empty();
+        }
     }
 
     /// Notes that the bytes from `start` up to `end` have arrived, joining them with what they touch. Returns
@@ -129,7 +145,11 @@ impl Reassembly {
     }
 
     fn forget_if_empty(&mut self) {
-        if self.kept.as_ref().is_some_and(|kept| kept.ranges.is_empty() && kept.duplicate.is_none()) {
+        if self
+            .kept
+            .as_ref()
+            .is_some_and(|kept| kept.ranges.is_empty() && kept.duplicate.is_none() && kept.end.is_none())
+        {
             self.kept = None;
         }
     }

@@ -5,6 +5,7 @@ use super::seq::{SeqNumber, WindowScale};
 use super::{Context, Segment};
 use crate::buffers::Buffers;
 use crate::counters::Counters;
+use crate::time::{Duration, Instant, Past};
 use crate::wire::tcp::TcpFlags;
 use crate::wire::tcp_options::SackBlocks;
 
@@ -18,13 +19,15 @@ pub(crate) struct ReceiveSpace {
     /// RCV.NXT of the last segment that was sent.
     last_ack_sent: SeqNumber,
     reassembly: Reassembly,
-    /// Where the peer's FIN stands, once it has arrived.
-    fin: Option<SeqNumber>,
+    /// When the last segment of the peer arrived.
+    pub(crate) last_heard: Past,
     /// The largest segment that the peer has sent, in payload bytes.
     peer_segment: u16,
     scale: WindowScale,
     /// The peer understands selective acknowledgements.
     sack: bool,
+    /// The peer's FIN has arrived, and everything before it.
+    finished: bool,
     ack: AckDue,
     /// Acknowledgements that were sent; as many as can be counted once the user answers what arrives.
     acks: u8,
@@ -50,17 +53,18 @@ pub(crate) struct Arrived {
 
 impl ReceiveSpace {
     /// The space after a SYN at `irs`, to which we announced a window of `wnd` bytes.
-    pub(crate) fn new(irs: SeqNumber, wnd: u32, scale: WindowScale, sack: bool) -> Self {
+    pub(crate) fn new(irs: SeqNumber, wnd: u32, scale: WindowScale, sack: bool, now: Instant) -> Self {
         let nxt = irs + 1;
         Self {
             nxt,
             edge: nxt + wnd,
             last_ack_sent: nxt,
             reassembly: Reassembly::default(),
-            fin: None,
+            last_heard: Past::of(now),
             peer_segment: 536,
             scale,
             sack,
+            finished: false,
             ack: AckDue::No,
             acks: 0,
         }
@@ -97,7 +101,13 @@ impl ReceiveSpace {
 
     /// Whether the peer's FIN and everything before it has arrived.
     pub(crate) fn is_finished(&self) -> bool {
-        self.fin.is_some_and(|fin| fin.before(self.nxt))
+        self.finished
+    }
+
+    /// How long the peer has been silent.
+    #[inline]
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
+        self.last_heard.until(now)
     }
 
     /// RFC 9293 §3.10.7.4, first: whether any part of a segment lies in the window. A segment that begins at
@@ -136,7 +146,8 @@ impl ReceiveSpace {
             self.note_old(cx.counters, segment);
         }
         let start = segment.seq + old;
-        let limit = self.fin.unwrap_or(self.edge);
+        let known_end = self.reassembly.end();
+        let limit = known_end.unwrap_or(self.edge);
         let room = if start.after(limit) { 0 } else { limit.since(start) };
         let end_of_payload = segment.seq + whole;
         let fresh = segment.payload.get(old as usize..).unwrap_or(&[]);
@@ -147,23 +158,27 @@ impl ReceiveSpace {
         let complete = start + stored == end_of_payload || !end_of_payload.after(start);
         let in_order = start == self.nxt;
         let smooth = in_order && self.reassembly.is_empty() && complete && old == 0 && !has_fin;
-        let kept = in_order || self.keep_range(cx, start, stored);
-        if kept {
+        let mut end = known_end;
+        if in_order || self.keep_range(cx, start, stored) {
             // What comes in order needs no range, and is taken even where none is left.
             if in_order {
                 self.nxt = self.reassembly.advance(start + stored);
             }
-            if has_fin && complete && self.fin.is_none() && !end_of_payload.before(self.nxt) {
-                self.fin = Some(end_of_payload);
+            if has_fin && complete && !end_of_payload.before(self.nxt) {
+                end = end.or(Some(end_of_payload));
             }
         }
         let bytes = self.nxt.since(before);
         if bytes > 0 {
             cx.buffers.commit(receive, bytes as usize);
         }
-        let fin = self.fin == Some(self.nxt);
+        let fin = end == Some(self.nxt);
         if fin {
             self.nxt += 1;
+            self.finished = true;
+            self.reassembly.set_end(None);
+        } else if end != known_end {
+            self.reassembly.set_end(end);
         }
         let quick = self.acks < cx.config.quick_acks;
         self.schedule_ack(segment, bytes, smooth && !quick);

@@ -5,6 +5,7 @@ use crate::time::Duration;
 
 /// Estimates the round-trip time of a connection. Times are in microseconds.
 #[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed)]
 pub(crate) struct RttEstimator {
     /// The smoothed round-trip time; zero before the first measurement.
     srtt: u32,

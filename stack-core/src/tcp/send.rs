@@ -2,7 +2,6 @@
 
 use super::Segment;
 use super::seq::{SeqNumber, WindowScale};
-use crate::time::Instant;
 use crate::wire::tcp::TcpFlags;
 
 /// The send sequence space of a synchronised connection.
@@ -27,8 +26,6 @@ pub(crate) struct SendSpace {
     /// Payload bytes of a full segment, options already deducted.
     pub(crate) mss: u16,
     pub(crate) fin: Fin,
-    /// When something was last sent that takes sequence space.
-    pub(crate) last_sent: Instant,
 }
 
 /// The end of what the user sends.
@@ -45,28 +42,9 @@ pub(crate) enum Fin {
 impl SendSpace {
     /// The space after a handshake in which the peer acknowledged `iss` and offered `wnd` bytes with the
     /// segment `wl1`.
-    pub(crate) fn new(
-        iss: SeqNumber,
-        wnd: u32,
-        wl1: SeqNumber,
-        scale: WindowScale,
-        mss: u16,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(iss: SeqNumber, wnd: u32, wl1: SeqNumber, scale: WindowScale, mss: u16) -> Self {
         let una = iss + 1;
-        Self {
-            una,
-            nxt: una,
-            max: una,
-            wnd,
-            max_wnd: wnd,
-            wl1,
-            wl2: una,
-            scale,
-            mss,
-            fin: Fin::Open,
-            last_sent: now,
-        }
+        Self { una, nxt: una, max: una, wnd, max_wnd: wnd, wl1, wl2: una, scale, mss, fin: Fin::Open }
     }
 
     pub(crate) fn scale(&self) -> WindowScale {
@@ -135,15 +113,13 @@ impl SendSpace {
 
     /// Notes that the next `len` places were sent.
     #[inline]
-    pub(crate) fn sent(&mut self, len: u32, now: Instant) {
+    pub(crate) fn sent(&mut self, len: u32) {
         self.nxt += len;
         self.max = self.max.max(self.nxt);
-        self.last_sent = now;
     }
 
     /// Notes a probe that ended at `end`. The peer may have taken it, but need not.
-    pub(crate) fn probed(&mut self, end: SeqNumber, now: Instant) {
+    pub(crate) fn probed(&mut self, end: SeqNumber) {
         self.max = self.max.max(end);
-        self.last_sent = now;
     }
 }

@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn echo_from_before_the_repetition_clears_the_doubt() {
-        let timestamps = Timestamps::new(0, 1_000, Instant::ZERO);
+        let timestamps = Timestamps::new(0, 1_000);
         let mut doubt = Doubt::begin();
         doubt.resent(seq(0), 10, Instant::from_millis(50));
         assert!(doubt.is_cleared_by_echo(Some((&timestamps, 1_049))));

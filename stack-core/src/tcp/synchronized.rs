@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use super::connection::Patience;
 use super::ecn::Ecn;
 use super::flight::Flight;
 use super::receive::{AckDue, ReceiveSpace};
@@ -9,13 +10,14 @@ use super::recovery::Ack;
 use super::rtt::RttEstimator;
 use super::send::{Fin, SendSpace};
 use super::time_wait::TimeWait;
-use super::timers::{Timer, Timers};
+use super::timers::{Deadline, Timer, Timers};
 use super::timestamps::Timestamps;
+use super::user_timeout::UserTimeout;
 use super::{Answer, Context, Decision, Next, Segment};
 use crate::buffers::Buffers;
 use crate::config::{CongestionAlgorithm, KeepAlive};
 use crate::socket::{Readiness, SocketError};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, Millis, Past};
 use crate::wire::tcp::TcpFlags;
 
 /// A connection whose ends know each other's sequence numbers.
@@ -37,16 +39,12 @@ pub(crate) struct Synchronized<B: Buffers> {
     pub(crate) timers: Timers,
     /// Retransmissions, window probes or keep-alives since the peer last answered.
     pub(crate) unanswered: u8,
-    /// Milliseconds that data may stay unacknowledged; 0 where the number of repetitions decides.
-    pub(crate) patience: u32,
     /// A segment leaves even if it is not worth it: the persist timer went off.
     pub(crate) push: bool,
     /// A keep-alive probe leaves.
     pub(crate) probe: bool,
-    /// When the last segment of the peer arrived.
-    pub(crate) last_heard: Instant,
-    /// Until when bare acknowledgements that do not fit are not answered.
-    pub(crate) silent_until: Instant,
+    /// When a bare acknowledgement that does not fit was answered last.
+    pub(crate) objected: Option<Millis>,
     pub(crate) send: B::Send,
     pub(crate) receive: B::Receive,
 }
@@ -83,13 +81,13 @@ impl<B: Buffers> Synchronized<B> {
         if let Some(decision) = self.refuse(cx, segment) {
             return decision;
         }
-        self.last_heard = cx.now;
+        self.rcv.last_heard = Past::of(cx.now);
         // What is in flight has to be acknowledged; where nothing is, any sign of life will do.
         if self.snd.flight() == 0 || segment.ack.after(self.snd.una) {
             self.unanswered = 0;
         }
         if let (Some(timestamps), Some(stamps)) = (&mut self.timestamps, segment.options.timestamps) {
-            timestamps.note(stamps.value, segment.seq, self.rcv.last_ack_sent(), cx.now);
+            timestamps.note(stamps.value, segment.seq, self.rcv.last_ack_sent());
         }
         if let Some(ecn) = &mut self.ecn
             && !segment.payload.is_empty()
@@ -111,8 +109,8 @@ impl<B: Buffers> Synchronized<B> {
             ready |= Readiness::READABLE | Readiness::READ_CLOSED;
             self.rcv.ack_now();
         }
-        if self.rcv.ack_due() == AckDue::Later && !self.timers.is_set(Timer::DelayedAck) {
-            self.timers.set(Timer::DelayedAck, cx.now + cx.config.delayed_ack);
+        if self.rcv.ack_due() == AckDue::Later && self.timers.delayed_ack == Deadline::NEVER {
+            self.timers.delayed_ack = Deadline::at(cx.now + cx.config.delayed_ack);
         }
         let mut next = self.advance_phase(cx, arrived.fin);
         if self.fast_open == FastOpenState::Unconfirmed && !segment.ack.before(self.snd.una) {
@@ -144,7 +142,7 @@ impl<B: Buffers> Synchronized<B> {
             && !is_reset
         {
             match segment.options.timestamps {
-                Some(stamps) if !timestamps.is_outdated(stamps.value, cx.now) => {}
+                Some(stamps) if !timestamps.is_outdated(stamps.value, self.rcv.silence(cx.now)) => {}
                 Some(_) => {
                     // RFC 7323 §5.3 R1: an acknowledgement, and the segment is dropped.
                     cx.counters.tcp_outdated_timestamp += 1;
@@ -189,11 +187,11 @@ impl<B: Buffers> Synchronized<B> {
     /// (RFC 5961 §7).
     fn object(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Decision {
         if segment.len() == 0 {
-            if cx.now < self.silent_until {
+            if self.objected.is_some_and(|objected| objected.until(cx.now) < OBJECTION_INTERVAL) {
                 cx.counters.tx_suppressed += 1;
                 return Decision::IGNORE;
             }
-            self.silent_until = cx.now + OBJECTION_INTERVAL;
+            self.objected = Some(Millis::of(cx.now));
         }
         self.acknowledge()
     }
@@ -234,9 +232,12 @@ impl<B: Buffers> Synchronized<B> {
             }
         }
         let opened = !segment.ack.before(self.snd.una) && self.snd.update_window(segment) && self.snd.wnd > 0;
-        if opened && self.timers.is_set(Timer::Persist) {
+        if opened
+            && let Some(flight) = &mut self.flight
+            && flight.timer.is_set(Timer::Persist)
+        {
             // The pauses between probes say nothing about the path.
-            self.timers.clear(Timer::Persist);
+            flight.timer.clear();
             self.rtt.end_back_off();
         }
         if advanced || duplicate || !segment.options.sack.is_empty() {
@@ -300,11 +301,11 @@ impl<B: Buffers> Synchronized<B> {
     /// Sets the timer that what is in flight needs next.
     #[inline]
     pub(crate) fn arm(&mut self, cx: &Context<'_, B>) {
-        if let Some(flight) = &self.flight
-            && !self.timers.is_set(Timer::Persist)
+        if let Some(flight) = &mut self.flight
+            && !flight.timer.is_set(Timer::Persist)
         {
             let (timer, at) = flight.next_timer(&self.rtt, u32::from(self.snd.mss), cx.now);
-            self.timers.set(timer, at);
+            flight.timer.set(timer, at);
         }
     }
 
@@ -383,28 +384,25 @@ impl<B: Buffers> Synchronized<B> {
     /// RFC 9293 §3.6: a user that has closed doesn't wait forever for a peer that never does.
     fn bound_fin_wait_2(&mut self, cx: &Context<'_, B>) {
         if self.detached && self.phase == Phase::FinWait2 {
-            self.timers.set(Timer::Idle, cx.now + cx.config.fin_wait_2);
+            self.timers.idle = Deadline::at(cx.now + cx.config.fin_wait_2);
         }
     }
 
     /// Watches the peer with keep-alives, or stops doing so.
     pub(crate) fn watch(&mut self, keepalive: Option<&KeepAlive>, now: Instant) {
-        match keepalive {
-            Some(keepalive) => self.timers.set(Timer::Idle, now + keepalive.idle),
-            None => self.timers.clear(Timer::Idle),
-        }
+        self.timers.idle = keepalive.map_or(Deadline::NEVER, |keepalive| Deadline::at(now + keepalive.idle));
     }
 
     /// What the timers that are due lead to.
-    pub(crate) fn on_timer(&mut self, cx: &mut Context<'_, B>, keepalive: Option<&KeepAlive>) -> Decision {
+    pub(crate) fn on_timer(&mut self, cx: &mut Context<'_, B>, patience: &Patience) -> Decision {
         let mut decision = Decision::IGNORE;
-        while let Some(timer) = self.timers.expire(cx.now) {
+        while let Some(timer) = self.expire(cx.now) {
             let led_to = match timer {
-                Timer::Retransmit => self.on_retransmit(cx),
+                Timer::Retransmit => self.on_retransmit(cx, patience),
                 Timer::Reorder | Timer::TailProbe | Timer::Pace => self.on_flight_timer(cx, timer),
-                Timer::Persist => self.on_persist(cx),
+                Timer::Persist => self.on_persist(cx, patience),
                 Timer::DelayedAck => self.acknowledge(),
-                Timer::Idle => self.on_idle(cx, keepalive),
+                Timer::Idle => self.on_idle(cx, patience.keepalive()),
             };
             if matches!(led_to.next, Next::Closed(_)) {
                 return led_to;
@@ -416,24 +414,35 @@ impl<B: Buffers> Synchronized<B> {
         decision
     }
 
-    /// Gives up once data was not acknowledged for so long, or after a number of repetitions where `None`
-    /// (RFC 9293 §3.8.3, RFC 5482).
-    pub(crate) fn be_patient(&mut self, limit: Option<Duration>) {
-        self.patience = limit.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1));
+    /// Takes one timer that is due and clears it.
+    fn expire(&mut self, now: Instant) -> Option<Timer> {
+        let sending = self.flight.as_mut().and_then(|flight| flight.timer.expire(now));
+        sending.or_else(|| self.timers.expire(now))
     }
 
-    /// Time left until what was repeated so often is given up; `None` where that is now.
-    fn time_left(&self, cx: &Context<'_, B>) -> Option<Duration> {
-        if self.patience == 0 {
-            return (self.unanswered < cx.config.retries).then_some(Duration::MAX);
+    /// When the earliest timer goes off.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let sending = self.flight.as_ref().and_then(|flight| flight.timer.deadline());
+        match (sending, self.timers.next()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
         }
+    }
+
+    /// Time left until what was repeated so often is given up; `None` where that is now. Data may stay
+    /// unacknowledged for as long as the user wants, or for a number of repetitions (RFC 9293 §3.8.3, RFC 5482).
+    fn time_left(&self, cx: &Context<'_, B>, patience: &Patience) -> Option<Duration> {
+        let Some(limit) = patience.user_timeout().and_then(UserTimeout::limit) else {
+            return (self.unanswered < cx.config.retries).then_some(Duration::MAX);
+        };
         let waited = self.rtt.waited(self.unanswered.saturating_add(1), cx.config);
-        Duration::from_millis(u64::from(self.patience)).checked_sub(waited).filter(|left| !left.is_zero())
+        limit.checked_sub(waited).filter(|left| !left.is_zero())
     }
 
     /// RFC 6298 §5.4 to §5.6.
-    fn on_retransmit(&mut self, cx: &mut Context<'_, B>) -> Decision {
-        let left = self.time_left(cx);
+    fn on_retransmit(&mut self, cx: &mut Context<'_, B>, patience: &Patience) -> Decision {
+        let left = self.time_left(cx, patience);
         let Some(flight) = &mut self.flight else { return Decision::IGNORE };
         if flight.is_empty() {
             // Nothing was in flight for a whole timeout.
@@ -450,7 +459,7 @@ impl<B: Buffers> Synchronized<B> {
         self.rtt.back_off();
         let next = cx.now + self.rtt.rto(cx.config).min(left);
         flight.on_timeout(&self.rtt, first, u32::from(self.snd.mss), cx.now, next);
-        self.timers.set(Timer::Retransmit, next);
+        flight.timer.set(Timer::Retransmit, next);
         self.suspect_black_hole(cx);
         Decision::OUTPUT
     }
@@ -465,7 +474,7 @@ impl<B: Buffers> Synchronized<B> {
             _ => {
                 flight.on_probe_timer();
                 // Should the probe not leave, the timeout comes.
-                self.timers.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
+                flight.timer.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
                 return Decision::OUTPUT;
             }
         }
@@ -474,8 +483,8 @@ impl<B: Buffers> Synchronized<B> {
     }
 
     /// RFC 9293 §3.8.6.1. A peer that answers probes keeps the connection, however long its window is closed.
-    fn on_persist(&mut self, cx: &mut Context<'_, B>) -> Decision {
-        if self.time_left(cx).is_none() {
+    fn on_persist(&mut self, cx: &mut Context<'_, B>, patience: &Patience) -> Decision {
+        if self.time_left(cx, patience).is_none() {
             return Decision::closed(Some(SocketError::TimedOut));
         }
         self.unanswered += 1;
@@ -491,14 +500,16 @@ impl<B: Buffers> Synchronized<B> {
             return Decision::closed(None);
         }
         let Some(keepalive) = keepalive else { return Decision::IGNORE };
-        let silence = cx.now - self.last_heard;
-        if silence < keepalive.idle {
-            self.timers.set(Timer::Idle, self.last_heard + keepalive.idle);
+        if let Some(left) =
+            keepalive.idle.checked_sub(self.rcv.silence(cx.now)).filter(|left| !left.is_zero())
+        {
+            self.timers.idle = Deadline::at(cx.now + left);
             return Decision::IGNORE;
         }
-        self.timers.set(Timer::Idle, cx.now + keepalive.interval);
+        self.timers.idle = Deadline::at(cx.now + keepalive.interval);
         // Retransmissions and window probes watch the peer already.
-        if self.snd.max != self.snd.una || self.timers.is_set(Timer::Persist) {
+        let probes_window = self.flight.as_ref().is_some_and(|flight| flight.timer.is_set(Timer::Persist));
+        if self.snd.max != self.snd.una || probes_window {
             return Decision::IGNORE;
         }
         if self.unanswered >= keepalive.probes {

@@ -6,17 +6,16 @@ use crate::wire;
 
 /// The timestamps of a connection whose ends both send them.
 #[derive(Clone, Copy, Debug)]
+#[repr(Rust, packed)]
 pub(crate) struct Timestamps {
     /// TS.Recent: the peer's timestamp that our segments echo.
     recent: u32,
-    /// When `recent` was noted, in milliseconds of the stack's clock.
-    noted_at: u32,
     offset: u32,
 }
 
 impl Timestamps {
-    pub(crate) fn new(recent: u32, offset: u32, now: Instant) -> Self {
-        Self { recent, noted_at: now.as_millis() as u32, offset }
+    pub(crate) fn new(recent: u32, offset: u32) -> Self {
+        Self { recent, offset }
     }
 
     /// The option of a segment that is sent now. The timestamp clock ticks once a millisecond.
@@ -25,21 +24,21 @@ impl Timestamps {
         wire::Timestamps { value: value(self.offset, now), echo: self.recent }
     }
 
-    /// RFC 7323 §5.3 R1: whether a segment with this TSval is older than what has arrived before it.
+    /// RFC 7323 §5.3 R1: whether a segment with this TSval, after so much silence, is older than what has arrived
+    /// before it.
     #[inline]
-    pub(crate) fn is_outdated(&self, tsval: u32, now: Instant) -> bool {
+    pub(crate) fn is_outdated(&self, tsval: u32, silence: Duration) -> bool {
         // RFC 7323 §5.5: after 24 days of silence TS.Recent itself is too old to compare with.
-        const OUTDATED_AFTER: u32 = Duration::from_hours(24 * 24).as_millis() as u32;
-        is_before(tsval, self.recent) && (now.as_millis() as u32).wrapping_sub(self.noted_at) < OUTDATED_AFTER
+        const OUTDATED_AFTER: Duration = Duration::from_hours(24 * 24);
+        is_before(tsval, self.recent) && silence < OUTDATED_AFTER
     }
 
     /// RFC 7323 §4.3: notes TSval of an acceptable segment that begins at or before the last acknowledgement
     /// that we sent.
     #[inline]
-    pub(crate) fn note(&mut self, tsval: u32, seq: SeqNumber, last_ack_sent: SeqNumber, now: Instant) {
+    pub(crate) fn note(&mut self, tsval: u32, seq: SeqNumber, last_ack_sent: SeqNumber) {
         if !is_before(tsval, self.recent) && !seq.after(last_ack_sent) {
             self.recent = tsval;
-            self.noted_at = now.as_millis() as u32;
         }
     }
 
@@ -75,20 +74,20 @@ mod tests {
 
     #[test]
     fn older_timestamps_are_outdated_until_24_days_of_silence_have_passed() {
-        let timestamps = Timestamps::new(1_000, 0, Instant::ZERO);
-        assert!(timestamps.is_outdated(999, Instant::from_millis(5)));
-        assert!(!timestamps.is_outdated(1_000, Instant::from_millis(5)));
-        assert!(!timestamps.is_outdated(999, Instant::ZERO + Duration::from_hours(24 * 24)));
+        let timestamps = Timestamps::new(1_000, 0);
+        assert!(timestamps.is_outdated(999, Duration::from_millis(5)));
+        assert!(!timestamps.is_outdated(1_000, Duration::from_millis(5)));
+        assert!(!timestamps.is_outdated(999, Duration::from_hours(24 * 24)));
     }
 
     #[test]
     fn only_segments_at_the_left_edge_are_noted() {
-        let mut timestamps = Timestamps::new(10, 0, Instant::ZERO);
-        timestamps.note(20, SeqNumber(101), SeqNumber(100), Instant::ZERO);
+        let mut timestamps = Timestamps::new(10, 0);
+        timestamps.note(20, SeqNumber(101), SeqNumber(100));
         assert_eq!(timestamps.stamp(Instant::from_millis(7)), wire::Timestamps { value: 7, echo: 10 });
-        timestamps.note(20, SeqNumber(100), SeqNumber(100), Instant::ZERO);
+        timestamps.note(20, SeqNumber(100), SeqNumber(100));
         assert_eq!(timestamps.stamp(Instant::from_millis(7)), wire::Timestamps { value: 7, echo: 20 });
-        timestamps.note(19, SeqNumber(100), SeqNumber(100), Instant::ZERO);
+        timestamps.note(19, SeqNumber(100), SeqNumber(100));
         assert_eq!(timestamps.stamp(Instant::from_millis(7)), wire::Timestamps { value: 7, echo: 20 });
     }
 }
