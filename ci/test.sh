@@ -85,7 +85,6 @@ stage_no-std() {
 
 stage_tests() {
   need_package iproute2 tshark || true
-  packetdrill
   run_tests --workspace --exclude netlane-interop || failure=1
   # Documentation tests have no time limit of their own.
   timeout --kill-after=10 600 cargo test --workspace --doc --no-fail-fast || failure=1
@@ -184,16 +183,6 @@ need_package() { # packages…
   fi
   skip "what needs ${missing[*]}" "not installed, and cannot be here; as root: apt-get install ${missing[*]}"
   return 1
-}
-
-# Builds packetdrill where it is missing. Without it, the tests that need it say so.
-packetdrill() {
-  if command -v packetdrill >/dev/null || ! may_install; then
-    return 0
-  fi
-  if need_package git gcc libc6-dev make bison flex; then
-    ci/packetdrill.sh || true
-  fi
 }
 
 # Builds one of cargo's tools where it is missing.

@@ -25,7 +25,9 @@ fn run(test: &str, options: &[&str]) {
     let (board, said) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     println!("{board}{said}");
     if said.contains("packetdrill is not here") {
-        return println!("SKIPPED {test}: packetdrill is not installed; ci/packetdrill.sh builds it");
+        return println!(
+            "SKIPPED {test}: no packetdrill is on the PATH or in $PACKETDRILL; see docs/src/testing.md"
+        );
     }
     if board.contains(NO_LOCKED_MEMORY) {
         return println!("SKIPPED {test}: packetdrill may not lock its memory; as root it may");
