@@ -7,6 +7,7 @@ mod frames;
 mod groups;
 mod http;
 mod iperf3;
+mod ipv6;
 mod lanes;
 mod links;
 mod malformed;
