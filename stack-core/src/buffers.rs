@@ -9,6 +9,7 @@ pub use heap::{HeapBuffer, HeapBuffers};
 mod heap;
 
 use crate::SocketId;
+use crate::wire::{Sum, checksum};
 
 /// What a new socket needs its buffers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,13 @@ pub trait Buffers {
     /// Copies the queued bytes from `offset` on to `out`, filling it. The stack asks only for bytes that
     /// [`queued`](Self::queued) has counted.
     fn copy_queued(&self, send: &Self::Send, offset: usize, out: &mut [u8]);
+
+    /// As [`copy_queued`](Self::copy_queued), and returns the sum of the bytes for their checksum.
+    #[inline]
+    fn copy_queued_summed(&self, send: &Self::Send, offset: usize, out: &mut [u8]) -> Sum {
+        self.copy_queued(send, offset, out);
+        checksum::sum(out)
+    }
 
     /// Lets go of the oldest `n` queued bytes: the peer has acknowledged them.
     fn release(&mut self, send: &mut Self::Send, n: usize);

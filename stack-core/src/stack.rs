@@ -31,6 +31,7 @@ use socket_table::Sockets;
 mod addresses;
 mod calls;
 mod datagrams;
+mod departure;
 mod dhcp;
 mod fast_open;
 mod fragmentation;

@@ -49,7 +49,7 @@ pub trait PacketIo {
     /// [`LinkDown`] when no frame will ever arrive again.
     fn rx_burst(&mut self, out: &mut Batch<Self::Buf>) -> Result<(), LinkDown>;
 
-    /// An empty buffer (no bytes, full headroom) to build a frame in, or `None` when the pool is used up.
+    /// An empty buffer (no bytes, full headroom, nothing asked of the device) to build a frame in, or `None` when the pool is used up.
     /// That is back-pressure and not an error: buffers come back as frames leave and readers catch up.
     fn alloc(&mut self) -> Option<Self::Buf>;
 

@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 use super::{BufferRequest, Buffers};
 use crate::SocketId;
+use crate::wire::Sum;
+use crate::wire::checksum::copy_and_sum;
 
 /// Buffers on the heap, for users on the same thread as the stack.
 ///
@@ -156,6 +158,11 @@ impl Buffers for HeapBuffers {
     }
 
     #[inline]
+    fn copy_queued_summed(&self, send: &HeapBuffer, offset: usize, out: &mut [u8]) -> Sum {
+        send.ring.as_ref().map_or(Sum::ZERO, |ring| ring.copy_summed_to(offset, out))
+    }
+
+    #[inline]
     fn release(&mut self, buffer: &mut HeapBuffer, n: usize) {
         let Some(ring) = &mut buffer.ring else { return };
         ring.head = ring.wrap(ring.head + n);
@@ -238,6 +245,18 @@ impl Ring {
         let (front, back) = out.split_at_mut(first);
         front.copy_from_slice(&self.bytes[at..at + first]);
         back.copy_from_slice(&self.bytes[..back.len()]);
+    }
+
+    #[inline]
+    fn copy_summed_to(&self, offset: usize, out: &mut [u8]) -> Sum {
+        let (at, first) = self.split(offset, out.len());
+        let (front, back) = out.split_at_mut(first);
+        let sum = copy_and_sum(&self.bytes[at..at + first], front);
+        if back.is_empty() {
+            return sum;
+        }
+        let rest = copy_and_sum(&self.bytes[..back.len()], back);
+        sum.add(if first % 2 == 0 { rest } else { rest.at_odd_offset() })
     }
 
     #[inline]

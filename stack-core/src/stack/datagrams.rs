@@ -3,9 +3,10 @@
 use netlane_packet_io::{PacketIo, TxChecksum, TxOffload};
 
 use super::Stack;
+use super::departure::Stalled;
 use super::ingress::Incoming;
 use super::link::{NotSent, Outgoing};
-use super::segments::{Sent, Stalled};
+use super::segments::Sent;
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::datagram::DatagramHeader;

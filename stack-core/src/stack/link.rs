@@ -193,7 +193,9 @@ impl<I: PacketIo> Link<I> {
             self.looped.push_back(Looped { frame, offload });
             return Ok(());
         }
-        frame.set_tx_offload(offload);
+        if offload.checksum.is_some() {
+            frame.set_tx_offload(offload);
+        }
         match hop.awaits {
             None => self.push(counters, frame),
             Some(neighbor) => self.await_neighbor(counters, neighbor, frame),

@@ -3,10 +3,11 @@
 use netlane_packet_io::PacketIo;
 
 use super::Stack;
+use super::departure::Stalled;
 use super::fast_open::FastOpening;
 use super::ingress::Incoming;
 use super::link::NotSent;
-use super::segments::{Stalled, context};
+use super::segments::context;
 use crate::buffers::Buffers;
 use crate::config::SynCookies;
 use crate::socket::{Readiness, SocketError, SocketId};

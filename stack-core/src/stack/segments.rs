@@ -1,18 +1,17 @@
 //! TCP segments: in to the connection or listener that they are for, and out from the connections that have
 //! something to say. Here, and only here, a [`Decision`] is carried out.
 
-use netlane_packet_io::{IpVersion, PacketIo, RxOffload, Segmentation, TxChecksum, TxOffload};
+use netlane_packet_io::{PacketIo, RxOffload, TxOffload};
 
 use super::Stack;
+use super::departure::{Stalled, send_next_plan};
 use super::ingress::Incoming;
 use super::last_flow::Recognised;
-use super::link::{Fragmentation, Link, NotSent, Outgoing, Slot};
+use super::link::{Fragmentation, NotSent, Outgoing};
 use super::socket_table::Kind;
 use crate::buffers::Buffers;
 use crate::socket::{Readiness, SocketError, SocketId};
-use crate::tcp::connection::Connection;
 use crate::tcp::handshake::Offer;
-use crate::tcp::output::Plan;
 use crate::tcp::{Answer, Context, Decision, Endpoint, FourTuple, Next, Segment, SeqNumber};
 use crate::wire::{Malformed, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, TcpSegment, ecn, tcp};
 
@@ -197,11 +196,12 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let Some(socket) = self.sockets.table.get_mut(id) else { return Ok(Sent::Everything) };
         let Kind::Connection(connection) = &mut socket.kind else { return Ok(Sent::Everything) };
         let mut outcome = Ok(Sent::Share);
-        for _ in 0..FRAMES_PER_TURN {
+        let mut frames = 0;
+        while frames < FRAMES_PER_TURN {
             let mut cx = context!(self, id);
-            match send_next_segment(connection, &mut self.link, &mut cx) {
-                Ok(true) => {}
-                Ok(false) => {
+            match send_next_plan(connection, &mut self.link, &mut cx) {
+                Ok(departed) if departed.more => frames += departed.frames.max(1),
+                Ok(_) => {
                     outcome = Ok(Sent::Everything);
                     break;
                 }
@@ -268,58 +268,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             ecn: ecn::NOT_CAPABLE,
         };
         self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
-            let header_len = header.emit(options, slot.bytes);
-            finish(slot, header_len, None, false)
+            header.emit(options, slot.bytes);
+            tcp::fill_checksum(slot.bytes, slot.pseudo);
+            TxOffload::default()
         })
     }
-}
-
-/// Sends one segment of a connection, if it has any. Returns whether there may be another one.
-#[inline]
-fn send_next_segment<I: PacketIo, B: Buffers>(
-    connection: &mut Connection<B>,
-    link: &mut Link<I>,
-    cx: &mut Context<'_, B>,
-) -> Result<bool, Stalled> {
-    let longest_payload = link.longest_payload(connection.tuple.remote.address);
-    let Some(plan) = connection.plan(cx, longest_payload) else { return Ok(false) };
-    let FourTuple { local, remote } = connection.tuple;
-    let segmented = plan.len > u32::from(plan.mss);
-    let header_len = tcp::HEADER_LEN + plan.options.len();
-    let payload_len = plan.len as usize;
-    let packet = Outgoing {
-        source: Some(local.address),
-        destination: remote.address,
-        protocol: Protocol::TCP,
-        len: header_len + payload_len,
-        piece: header_len + payload_len.min(usize::from(plan.mss)),
-        fragmentation: Fragmentation::Never,
-        hops: None,
-        ecn: if plan.ect { ecn::CAPABLE } else { ecn::NOT_CAPABLE },
-    };
-    let offload = link.io.caps().tx_checksum;
-    let buffers = &cx.buffers;
-    let send = connection.state.send_buffer();
-    let sent = link.send_ip(cx.now, cx.counters, packet, |slot| {
-        let header_len = header(&connection.tuple, &plan).emit(&plan.options, slot.bytes);
-        if let Some(send) = send {
-            buffers.copy_queued(send, plan.offset as usize, &mut slot.bytes[header_len..]);
-        }
-        let ip = if remote.address.is_v4() { IpVersion::V4 } else { IpVersion::V6 };
-        finish(slot, header_len, segmented.then_some((ip, plan.mss)), offload)
-    });
-    match sent {
-        Err(NotSent::Busy) => return Err(Stalled),
-        // The path carries less than it did when the size of segments was agreed on: once more, in smaller ones.
-        Err(NotSent::TooLarge) if connection.follow_path_mtu(link.path_mtu(cx.now, remote.address)) => {
-            return Ok(true);
-        }
-        Ok(()) | Err(NotSent::NoRoute | NotSent::TooLarge) => {}
-    }
-    // To the connection, what cannot be sent is lost on its way: timers repeat it or give up.
-    cx.counters.tcp_segments_sent += 1;
-    cx.counters.tcp_super_segments_sent += u64::from(segmented);
-    Ok(connection.sent(cx, &plan))
 }
 
 /// How far a socket got with what it has to send.
@@ -330,10 +283,6 @@ pub(super) enum Sent {
     /// As much as is one socket's share of a turn.
     Share,
 }
-
-/// The device takes no more frames now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stalled;
 
 /// Reads a segment, its options to `options`, and verifies its checksum where the sum of the pseudo-header is given.
 #[inline(always)]
@@ -368,38 +317,4 @@ fn parse<'a>(
 struct Ports {
     source: u16,
     destination: u16,
-}
-
-fn header(tuple: &FourTuple, plan: &Plan) -> TcpHeader {
-    TcpHeader {
-        src_port: tuple.local.port,
-        dst_port: tuple.remote.port,
-        seq: plan.seq.0,
-        ack: plan.ack.0,
-        flags: plan.flags,
-        window: plan.window,
-        urgent: 0,
-    }
-}
-
-/// Puts the checksum of a segment in place, or asks the device to: then also to cut the payload into segments
-/// of a size, in packets of a version of IP.
-#[inline(always)]
-fn finish(
-    slot: Slot<'_>,
-    header_len: usize,
-    segmentation: Option<(IpVersion, u16)>,
-    offload: bool,
-) -> TxOffload {
-    let Slot { bytes, pseudo, offset, may_offload } = slot;
-    if !(offload && may_offload) {
-        tcp::fill_checksum(bytes, pseudo);
-        return TxOffload::default();
-    }
-    tcp::fill_partial_checksum(bytes, pseudo);
-    let header_len = offset + header_len as u16;
-    TxOffload {
-        checksum: Some(TxChecksum { start: offset, offset: tcp::CHECKSUM_OFFSET as u16 }),
-        segmentation: segmentation.map(|(ip, segment_size)| Segmentation { ip, header_len, segment_size }),
-    }
 }

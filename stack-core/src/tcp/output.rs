@@ -1,4 +1,4 @@
-//! What a connection sends next: a [`Plan`] for one segment, or for one that the device cuts into several.
+//! What a connection sends next: a [`Plan`] for one segment, or for several in a row.
 
 use alloc::boxed::Box;
 
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
     pub(crate) options: TcpOptions,
     /// Where the payload begins in the send buffer.
     pub(crate) offset: u32,
-    /// Payload bytes; more than `mss` where the device cuts segments.
+    /// Payload bytes; where they are more than `mss`, they are cut into several segments.
     pub(crate) len: u32,
     pub(crate) mss: u16,
     /// Routers may mark it instead of dropping it (RFC 3168 §5).
@@ -60,7 +60,7 @@ struct Chunk {
 }
 
 impl<B: Buffers> Connection<B> {
-    /// The next segment to send, if any, with at most `max_payload` bytes where the device cuts segments.
+    /// What to send next, if anything: at most `max_payload` bytes, or one segment where that is more.
     #[inline]
     pub(crate) fn plan(&mut self, cx: &mut Context<'_, B>, max_payload: u32) -> Option<Plan> {
         let mut plan = match &mut self.state {
@@ -152,6 +152,12 @@ impl Plan {
         let word = 4;
         self.options.len() + word <= tcp::MAX_OPTIONS_LEN
             && (self.len == 0 || self.len + word as u32 <= u32::from(self.mss))
+    }
+
+    /// Only the first `len` bytes have left.
+    pub(crate) fn shorten(&mut self, len: u32) {
+        self.len = len;
+        self.flags.remove(TcpFlags::FIN | TcpFlags::PSH);
     }
 
     /// An acknowledgement and nothing else.
@@ -394,8 +400,11 @@ impl<B: Buffers> Synchronized<B> {
         }
         let tail_may_leave = if sendable == unsent {
             // The end of all that is queued: at once, unless Nagle waits for what is in flight. What was sent
-            // before does not wait again.
-            no_delay || snd.flight() == 0 || snd.fin == Fin::Queued || snd.nxt.before(snd.max)
+            // before does not wait again. What goes in front of it is in flight when it leaves.
+            no_delay
+                || (snd.flight() == 0 && sendable < mss)
+                || snd.fin == Fin::Queued
+                || snd.nxt.before(snd.max)
         } else {
             tail >= snd.max_wnd / 2
         };

@@ -39,11 +39,11 @@ impl Pacer {
         self.holds = false;
     }
 
-    /// The most bytes that may leave at once at a pace of `rate` bytes a second: those of a millisecond, but two
-    /// segments at least.
+    /// The most bytes that are planned at once at a pace of `rate` bytes a second: those of a millisecond, but a segment
+    /// at least.
     #[inline]
     pub(crate) fn burst(rate: u64, mss: u32) -> u32 {
-        u32::try_from(rate / 1_000).unwrap_or(u32::MAX).max(2 * mss)
+        u32::try_from(rate / 1_000).unwrap_or(u32::MAX).max(mss)
     }
 
     /// `len` bytes have left, at a pace of `rate` bytes a second.
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn slow_pace_still_sends_whole_segments() {
-        assert_eq!(Pacer::burst(10, 1_460), 2_920);
+        assert_eq!(Pacer::burst(10, 1_460), 1_460);
         assert_eq!(Pacer::burst(10_000_000, 1_460), 10_000);
     }
 }

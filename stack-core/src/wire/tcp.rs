@@ -5,10 +5,13 @@ use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::checksum::sum;
-use super::{Malformed, Sum, TcpOptions};
+use super::tcp_options::{ALIGNED_TIMESTAMPS_LEN, TIMESTAMPS_ALIGNED};
+use super::{Malformed, Sum, TcpOptions, Timestamps};
 
 /// Length of a header without options in bytes.
 pub const HEADER_LEN: usize = size_of::<Header>();
+/// Length of a header with timestamps and no other option.
+const STAMPED_LEN: usize = HEADER_LEN + ALIGNED_TIMESTAMPS_LEN;
 /// The most bytes of options that a header has room for.
 pub const MAX_OPTIONS_LEN: usize = 40;
 /// Where the checksum stands in the header, in bytes.
@@ -134,6 +137,51 @@ impl TcpHeader {
         header.urgent = urgent.into();
         header_len
     }
+
+    /// As [`emit`](Self::emit), and returns the sum of what was written as well. It is computed from the values: to
+    /// read what was just written, in wider words, would be to wait for it.
+    #[inline]
+    pub(crate) fn emit_summed(&self, options: &TcpOptions, out: &mut [u8]) -> (usize, Sum) {
+        if let Some(stamps) = options.lone_timestamps()
+            && let Some(out) = out.first_chunk_mut()
+        {
+            return (STAMPED_LEN, self.emit_stamped(stamps, out));
+        }
+        let header_len = self.emit(options, out);
+        (header_len, sum(&out[..header_len]))
+    }
+
+    /// The header of nearly every segment, in words whose places are known.
+    #[inline]
+    fn emit_stamped(&self, stamps: Timestamps, out: &mut [u8; STAMPED_LEN]) -> Sum {
+        let Self { src_port, dst_port, seq, ack, flags, window, urgent } = *self;
+        let control = (STAMPED_LEN as u32 / 4) << 28 | u32::from(flags.bits()) << 16 | u32::from(window);
+        let mut total = 0;
+        let mut put = |at: usize, word: u32| {
+            let word = word.to_be();
+            out[4 * at..][..4].copy_from_slice(&word.to_ne_bytes());
+            total += u64::from(word);
+        };
+        put(0, u32::from(src_port) << 16 | u32::from(dst_port));
+        put(1, seq);
+        put(2, ack);
+        put(3, control);
+        // The checksum is still to come.
+        put(4, u32::from(urgent));
+        put(5, u32::from_be_bytes(TIMESTAMPS_ALIGNED));
+        put(6, stamps.value);
+        put(7, stamps.echo);
+        Sum::of_total(total)
+    }
+}
+
+/// Writes the checksum to its place in `header`.
+///
+/// # Panics
+/// If `header` is shorter than [`HEADER_LEN`].
+#[inline]
+pub(crate) fn write_checksum(header: &mut [u8], checksum: u16) {
+    header_mut(header).checksum = checksum.into();
 }
 
 /// Computes the checksum of `segment`, header and data, and writes it to its place. `pseudo` is the sum of
@@ -183,7 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::{Protocol, Timestamps};
+    use crate::wire::Protocol;
 
     /// A SYN from Linux, 10.7.0.1 to 10.7.0.2.
     const SYN: [u8; 40] = [

@@ -210,6 +210,19 @@ impl TcpOptions {
         out.written
     }
 
+    /// The timestamps, where there is no other option.
+    #[inline]
+    pub(crate) fn lone_timestamps(&self) -> Option<Timestamps> {
+        let Self { mss, window_scale, sack_permitted, timestamps, sack, user_timeout, fast_open } = self;
+        let others = mss.is_some()
+            || window_scale.is_some()
+            || *sack_permitted
+            || sack.len > 0
+            || user_timeout.is_some()
+            || fast_open.is_some();
+        timestamps.filter(|_| !others)
+    }
+
     const fn len_without_sack(&self) -> usize {
         let mut len = 0;
         if self.mss.is_some() {
@@ -439,7 +452,9 @@ const FAST_OPEN_LOW: u8 = 0x89;
 /// What the timestamps option says of its length (RFC 7323 §3.2).
 const TIMESTAMPS_LEN: u8 = 10;
 /// The timestamps option and the padding before it (RFC 7323 appendix A).
-const ALIGNED_TIMESTAMPS_LEN: usize = 12;
+pub(super) const ALIGNED_TIMESTAMPS_LEN: usize = 12;
+/// What stands before their values then.
+pub(super) const TIMESTAMPS_ALIGNED: [u8; 4] = [NO_OPERATION, NO_OPERATION, TIMESTAMPS, TIMESTAMPS_LEN];
 /// Kind and length of the SACK option, and the padding before them.
 const SACK_HEADER_LEN: usize = 4;
 
