@@ -1,6 +1,6 @@
 //! Many connections at once: what one of them costs does not grow with the others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netlane_core::{Readiness, SocketId};
 use netlane_sim::{Host, HostId, World};
@@ -79,4 +79,25 @@ fn an_echo_costs_the_same_among_a_thousand_and_among_ten_thousand_connections() 
     assert_eq!(cost_of_echoes(10_000), few);
     let (frames, ..) = few;
     assert!(frames <= 100 * 4, "{frames} frames for 100 echoes");
+}
+
+/// The shortest of many polls of a stack with `connections` idle ones, which no interruption has made longer.
+fn shortest_poll(connections: usize) -> Duration {
+    let (mut world, a, b) = World::pair(1, |host: Host| host.device(|device| device.frames = 100_000));
+    let listener = world[b].tcp_listen("10.0.0.2:80".parse().unwrap(), 4_096).unwrap();
+    open(&mut world, a, b, listener, connections);
+    let now = world.now();
+    let polls = (0..10_000).map(|_| {
+        let begin = Instant::now();
+        world[a].poll(now).expect("the device is there");
+        begin.elapsed()
+    });
+    polls.min().expect("there were some")
+}
+
+#[test]
+fn poll_looks_at_no_idle_connection() {
+    let (few, many) = (shortest_poll(100), shortest_poll(10_000));
+    // A look at each would take a hundred times as long, and ten microseconds at the least.
+    assert!(many < 10 * few + Duration::from_micros(2), "{few:?} among 100, {many:?} among 10,000");
 }
