@@ -32,6 +32,8 @@ impl Netlane {
         };
         let tcp = TcpConfig {
             send_buffer: conditions.buffer,
+            // All stacks have all of it from the start.
+            send_buffer_start: conditions.buffer,
             receive_buffer: conditions.buffer,
             time_wait: Duration::from_millis(1),
             ..TcpConfig::default()

@@ -24,6 +24,18 @@ pub struct BufferRequest {
     pub receive_limit: usize,
 }
 
+/// How scarce the memory for bytes is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pressure {
+    /// There is enough.
+    #[default]
+    None,
+    /// Peers are allowed to send little, until it gets better.
+    High,
+    /// All is in use: no connection is opened, and what arrives out of order is not kept.
+    Exhausted,
+}
+
 /// Where the bytes of all sockets of a stack are kept.
 ///
 /// Each socket has a send buffer, which its user fills and the stack empties, and a receive buffer, which the
@@ -71,6 +83,13 @@ pub trait Buffers {
     /// They stay invisible to the user until they are [committed](Self::commit), so that a gap before them
     /// can still be filled.
     fn store(&mut self, receive: &mut Self::Receive, offset: usize, bytes: &[u8]) -> usize;
+
+    /// How scarce memory is. No connection fails for it: their windows shrink as bytes arrive, never below a few
+    /// segments, and are never taken back.
+    #[inline]
+    fn pressure(&self) -> Pressure {
+        Pressure::None
+    }
 
     /// Makes the first `n` stored bytes readable.
     fn commit(&mut self, receive: &mut Self::Receive, n: usize);

@@ -242,6 +242,9 @@ pub struct TcpConfig {
     pub fin_wait_2: Duration,
     /// The most bytes that wait in a socket to be sent or acknowledged.
     pub send_buffer: usize,
+    /// The bytes that may wait to be sent at first, in [`HeapBuffers`](crate::HeapBuffers). The limit follows the
+    /// congestion window up to `send_buffer`.
+    pub send_buffer_start: usize,
     /// The most bytes that wait in a socket to be read: the greatest window that we offer.
     pub receive_buffer: usize,
     /// The initial congestion window, in segments (RFC 6928).
@@ -279,6 +282,7 @@ impl Default for TcpConfig {
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
             send_buffer: 1 << 20,
+            send_buffer_start: 1 << 17,
             receive_buffer: 1 << 20,
             initial_window: 10,
             congestion_control: CongestionAlgorithm::default(),

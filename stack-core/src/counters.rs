@@ -95,6 +95,8 @@ counters! {
     sockets_full,
     /// Connections refused: no buffers were left.
     buffers_full,
+    /// Turns that began with little memory left: peers were allowed to send little.
+    memory_pressure,
     /// Connections that we opened.
     tcp_active_opens,
     /// Connections that peers opened.

@@ -91,7 +91,7 @@ mod time;
 mod wheel;
 pub mod wire;
 
-pub use buffers::{BufferRequest, Buffers, HeapBuffer, HeapBuffers};
+pub use buffers::{BufferRequest, Buffers, HeapBuffer, HeapBuffers, Pressure};
 pub use config::{
     ConflictDetection, CongestionAlgorithm, Ecn, InterfaceConfig, Ipv6Config, KeepAlive, Limits, Route,
     StackConfig, SynCookies, TcpConfig,

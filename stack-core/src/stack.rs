@@ -6,7 +6,7 @@ use core::net::IpAddr;
 use arrayvec::ArrayVec;
 use netlane_packet_io::{Batch, LinkDown, PacketIo};
 
-use crate::buffers::{Buffers, HeapBuffers};
+use crate::buffers::{Buffers, HeapBuffers, Pressure};
 use crate::config::{Limits, StackConfig, TcpConfig};
 use crate::counters::Counters;
 use crate::fragments::{FragmentLimits, Reassembly};
@@ -206,6 +206,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// packet moves any more.
     pub fn poll(&mut self, now: Instant) -> Result<Turn, LinkDown> {
         self.tell_time(now);
+        self.counters.memory_pressure += u64::from(self.sockets.buffers.pressure() > Pressure::None);
         if self.ipv6.is_due(now) {
             self.run_ipv6();
         }

@@ -126,6 +126,7 @@ fn stack(config: &Config, shape: &Shape, index: usize, fast_open_key: [u8; 16]) 
             // The rings are what there is.
             send_buffer: shape.send,
             receive_buffer: shape.receive,
+            send_buffer_start: shape.send,
             initial_window: tcp.initial_window,
             congestion_control: match tcp.congestion_control {
                 CongestionControl::NewReno => CongestionAlgorithm::NewReno,

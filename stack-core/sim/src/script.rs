@@ -101,6 +101,7 @@ impl Script {
         config.tcp.window_scaling = false;
         config.tcp.sack = false;
         config.tcp.receive_buffer = 65_535;
+        config.tcp.send_buffer_start = usize::MAX;
         ScriptBuilder {
             config,
             device: DeviceConfig::default(),
@@ -339,6 +340,12 @@ impl Script {
     #[must_use]
     pub fn stack_isn(&self) -> u32 {
         self.stack_isns[&Self::PEER.port()]
+    }
+
+    /// The first sequence number of the peer, as it is on the wire.
+    #[must_use]
+    pub fn peer_isn(&self) -> u32 {
+        self.peer_isn
     }
 
     /// Changes the window that the peer's segments announce where they say nothing else.

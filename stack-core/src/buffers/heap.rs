@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{BufferRequest, Buffers};
+use super::{BufferRequest, Buffers, Pressure};
 use crate::SocketId;
 use crate::wire::Sum;
 use crate::wire::checksum::copy_and_sum;
@@ -18,6 +18,12 @@ pub struct HeapBuffers {
     /// Rings that wait to be used again, by the power of two of their capacity over [`SMALLEST`].
     #[expect(clippy::vec_box, reason = "a ring moves between here and its buffer as one pointer")]
     spare: [Vec<Box<Ring>>; CLASSES],
+    /// Bytes of the rings that wait there.
+    spared: usize,
+    /// Bytes of the rings in use.
+    used: usize,
+    /// The most bytes that shall be in use.
+    budget: usize,
 }
 
 /// A buffer of [`HeapBuffers`].
@@ -35,6 +41,8 @@ const SMALLEST: usize = 512;
 const LARGEST: usize = 1 << 30;
 /// Classes of rings.
 const CLASSES: usize = (LARGEST.ilog2() - SMALLEST.ilog2()) as usize + 1;
+/// Bytes that a user may queue in any case.
+const FLOOR: usize = 4_096;
 /// Rings of one class that are kept for the next buffer; what comes beyond goes back to the allocator.
 const SPARES_PER_CLASS: usize = 1_024;
 
@@ -51,15 +59,31 @@ struct Ring {
 }
 
 impl HeapBuffers {
-    /// Buffers that hold nothing yet.
+    /// Buffers that hold nothing yet, and no more than 1 GiB.
     #[must_use]
     pub const fn new() -> Self {
-        Self { spare: [const { Vec::new() }; CLASSES] }
+        Self { spare: [const { Vec::new() }; CLASSES], spared: 0, used: 0, budget: 1 << 30 }
+    }
+
+    /// Sets how many bytes of memory all buffers together may take. From three quarters on, peers are allowed to
+    /// send little; beyond it no connection is opened, nobody may queue more than a little, and bytes that arrive
+    /// ahead of others are dropped. What peers were allowed to send before is still taken, so that a little more
+    /// may be in use for a while.
+    pub const fn set_budget(&mut self, bytes: usize) {
+        self.budget = bytes;
+    }
+
+    /// Bytes of memory that the buffers take.
+    #[must_use]
+    pub const fn used(&self) -> usize {
+        self.used
     }
 
     /// Appends as many of `bytes` as fit, and returns how many those were.
     pub fn write(&mut self, buffer: &mut HeapBuffer, bytes: &[u8]) -> usize {
-        let stored = self.store(buffer, 0, bytes);
+        let floor = FLOOR.saturating_sub(self.unread(buffer));
+        let allowed = if self.pressure() == Pressure::Exhausted { floor } else { bytes.len() };
+        let stored = self.store(buffer, 0, &bytes[..bytes.len().min(allowed)]);
         self.commit(buffer, stored);
         stored
     }
@@ -67,7 +91,8 @@ impl HeapBuffers {
     /// Appends all the pieces one after the other, or nothing where they don't fit together.
     pub(crate) fn write_whole(&mut self, buffer: &mut HeapBuffer, pieces: [&[u8]; 2]) -> bool {
         let total = pieces[0].len() + pieces[1].len();
-        if self.room(buffer) < total {
+        let exhausted = self.pressure() == Pressure::Exhausted && self.unread(buffer) > 0;
+        if exhausted || self.room(buffer) < total {
             return false;
         }
         self.store(buffer, 0, pieces[0]);
@@ -93,10 +118,13 @@ impl HeapBuffers {
     /// Gives a `buffer` without a ring one of at least `needed` bytes, or one that has a smaller ring a larger one.
     #[inline]
     fn reserve(&mut self, buffer: &mut HeapBuffer, needed: usize) {
-        if needed <= SMALLEST << buffer.class
+        let size = SMALLEST << buffer.class;
+        if needed <= size
             && buffer.ring.is_none()
+            && self.pressure() == Pressure::None
             && let Some(ring) = self.spare[usize::from(buffer.class)].pop()
         {
+            (self.used, self.spared) = (self.used + size, self.spared - size);
             buffer.ring = Some(ring);
         } else {
             self.grow(buffer, needed);
@@ -105,8 +133,13 @@ impl HeapBuffers {
 
     #[cold]
     fn grow(&mut self, buffer: &mut HeapBuffer, needed: usize) {
-        let class = class_of(needed).max(buffer.class);
-        let mut ring = self.spare[usize::from(class)].pop().unwrap_or_else(|| Box::new(Ring::new(class)));
+        // Where memory is scarce, no ring is larger than it must be.
+        let usual = if self.pressure() == Pressure::None { buffer.class } else { 0 };
+        let class = class_of(needed).max(usual);
+        let spare = self.spare[usize::from(class)].pop();
+        self.spared -= spare.as_ref().map_or(0, |ring| ring.bytes.len());
+        let mut ring = spare.unwrap_or_else(|| Box::new(Ring::new(class)));
+        self.used += ring.bytes.len();
         if let Some(old) = buffer.ring.take() {
             old.copy_all(&mut ring);
             self.give_back(old);
@@ -118,8 +151,11 @@ impl HeapBuffers {
     #[inline]
     fn give_back(&mut self, mut ring: Box<Ring>) {
         (ring.head, ring.len, ring.reach) = (0, 0, 0);
+        let size = ring.bytes.len();
+        self.used -= size;
         let spare = &mut self.spare[usize::from(ring.class)];
-        if spare.len() < SPARES_PER_CLASS {
+        if spare.len() < SPARES_PER_CLASS && self.used + self.spared + size <= self.budget {
+            self.spared += size;
             spare.push(ring);
         }
     }
@@ -136,6 +172,9 @@ impl Buffers for HeapBuffers {
     type Receive = HeapBuffer;
 
     fn open(&mut self, request: BufferRequest) -> Option<(HeapBuffer, HeapBuffer)> {
+        if self.pressure() == Pressure::Exhausted {
+            return None;
+        }
         Some((HeapBuffer::new(request.send_limit), HeapBuffer::new(request.receive_limit)))
     }
 
@@ -188,7 +227,7 @@ impl Buffers for HeapBuffers {
     #[inline]
     fn store(&mut self, receive: &mut HeapBuffer, offset: usize, bytes: &[u8]) -> usize {
         let n = bytes.len().min(self.room(receive).saturating_sub(offset));
-        if n == 0 {
+        if n == 0 || (offset > 0 && self.pressure() == Pressure::Exhausted) {
             return 0;
         }
         let needed = self.unread(receive) + offset + n;
@@ -200,6 +239,17 @@ impl Buffers for HeapBuffers {
             ring.reach = ring.reach.max(needed);
         }
         n
+    }
+
+    #[inline]
+    fn pressure(&self) -> Pressure {
+        if self.used <= self.budget / 4 * 3 {
+            Pressure::None
+        } else if self.used < self.budget {
+            Pressure::High
+        } else {
+            Pressure::Exhausted
+        }
     }
 
     #[inline]

@@ -259,8 +259,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let Some(slot) = self.sockets.table.get_mut(socket) else { return Err(Stale) };
         let Kind::Connection(connection) = &mut slot.kind else { return Err(Stale) };
         if let State::Synchronized(state) = &mut connection.state {
-            let room = self.sockets.buffers.room(&state.receive);
-            state.rcv.on_read(room, room + self.sockets.buffers.unread(&state.receive));
+            state.on_read(&self.sockets.buffers);
             if state.rcv.ack_due() == crate::tcp::receive::AckDue::Now {
                 self.sockets.owe(socket);
             }

@@ -80,10 +80,13 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
         if connection.detached {
             return Err(SendError::Stale);
         }
-        let buffer = match &mut connection.state {
-            State::Synchronized(state) if state.snd.fin == Fin::Open => &mut state.send,
-            State::SynSent(state) if !state.shut_down => &mut state.buffers.0,
-            State::SynReceived(state) if !state.shut_down => &mut state.buffers.0,
+        let (buffer, window) = match &mut connection.state {
+            State::Synchronized(state) if state.snd.fin == Fin::Open => {
+                let window = state.congestion_window();
+                (&mut state.send, window)
+            }
+            State::SynSent(state) if !state.shut_down => (&mut state.buffers.0, 0),
+            State::SynReceived(state) if !state.shut_down => (&mut state.buffers.0, 0),
             State::Closed(_) => {
                 return Err(connection.error.map_or(SendError::Closed, SendError::Failed));
             }
@@ -91,7 +94,10 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
                 return Err(SendError::Closed);
             }
         };
-        let written = self.sockets.buffers.write(buffer, bytes);
+        // What is in flight, and as much again to go on with.
+        let limit = self.tcp.send_buffer_start.max(2 * window as usize);
+        let allowed = limit.saturating_sub(self.sockets.buffers.queued(buffer)).min(bytes.len());
+        let written = self.sockets.buffers.write(buffer, &bytes[..allowed]);
         self.sockets.owe(socket);
         Ok(written)
     }

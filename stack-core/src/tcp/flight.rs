@@ -115,6 +115,11 @@ impl Flight {
         (self.phase != Phase::Open).then_some(self.recover)
     }
 
+    /// The congestion window, in bytes.
+    pub(crate) fn window(&self) -> u32 {
+        self.congestion.window()
+    }
+
     /// Goes on with another algorithm of congestion control.
     pub(crate) fn change_congestion_control(&mut self, algorithm: CongestionAlgorithm) {
         self.congestion.change(algorithm);

@@ -14,7 +14,7 @@ use super::timers::{Deadline, Timer, Timers};
 use super::timestamps::Timestamps;
 use super::user_timeout::UserTimeout;
 use super::{Answer, Context, Decision, Next, Segment};
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, Pressure};
 use crate::config::{CongestionAlgorithm, KeepAlive};
 use crate::socket::{Readiness, SocketError};
 use crate::time::{Duration, Instant, Millis, Past};
@@ -52,6 +52,9 @@ pub(crate) struct Synchronized<B: Buffers> {
 /// Time between two answers to bare acknowledgements that do not fit. True peers send them seldom: a keep-alive, or a
 /// probe of a closed window.
 const OBJECTION_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What every peer may send, however scarce memory is: enough for two segments, so that acknowledgements do not wait.
+const LEAST_WINDOW: usize = 4_096;
 
 /// What became of the data on the SYN (RFC 7413).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,8 +360,29 @@ impl<B: Buffers> Synchronized<B> {
     }
 
     pub(crate) fn window_to_announce(&self, buffers: &B) -> u16 {
-        let room = buffers.room(&self.receive);
-        self.rcv.announce(room, room + buffers.unread(&self.receive))
+        let (room, capacity) = self.room(buffers);
+        self.rcv.announce(room, capacity)
+    }
+
+    /// The user has read: the peer may be told of the room.
+    pub(crate) fn on_read(&mut self, buffers: &B) {
+        let (room, capacity) = self.room(buffers);
+        self.rcv.on_read(room, capacity);
+    }
+
+    /// The bytes that may still arrive, and those that may wait altogether: few where memory is scarce.
+    #[inline]
+    fn room(&self, buffers: &B) -> (usize, usize) {
+        let (unread, room) = (buffers.unread(&self.receive), buffers.room(&self.receive));
+        if buffers.pressure() == Pressure::None {
+            return (room, room + unread);
+        }
+        (room.min(LEAST_WINDOW.saturating_sub(unread)), LEAST_WINDOW.min(room + unread))
+    }
+
+    /// The congestion window in bytes; 0 while nothing is in flight.
+    pub(crate) fn congestion_window(&self) -> u32 {
+        self.flight.as_ref().map_or(0, |flight| flight.window())
     }
 
     /// The user sends nothing after what is queued.
@@ -437,7 +461,7 @@ impl<B: Buffers> Synchronized<B> {
             return (self.unanswered < cx.config.retries).then_some(Duration::MAX);
         };
         let waited = self.rtt.waited(self.unanswered.saturating_add(1), cx.config);
-        limit.checked_sub(waited).filter(|left| !left.is_zero())
+        limit.checked_sub(waited).filter(|left| !left.is_zero() && self.unanswered < u8::MAX)
     }
 
     /// RFC 6298 §5.4 to §5.6.
@@ -455,7 +479,7 @@ impl<B: Buffers> Synchronized<B> {
         };
         cx.counters.tcp_retransmission_timeouts += 1;
         let first = self.unanswered == 0;
-        self.unanswered += 1;
+        self.unanswered = self.unanswered.saturating_add(1);
         self.rtt.back_off();
         let next = cx.now + self.rtt.rto(cx.config).min(left);
         flight.on_timeout(&self.rtt, first, u32::from(self.snd.mss), cx.now, next);
@@ -487,7 +511,7 @@ impl<B: Buffers> Synchronized<B> {
         if self.time_left(cx, patience).is_none() {
             return Decision::closed(Some(SocketError::TimedOut));
         }
-        self.unanswered += 1;
+        self.unanswered = self.unanswered.saturating_add(1);
         cx.counters.tcp_window_probes += 1;
         self.rtt.back_off();
         self.push = true;

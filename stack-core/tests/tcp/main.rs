@@ -2,6 +2,7 @@
 
 mod app;
 mod blind_attacks;
+mod buffers;
 mod closing;
 mod congestion;
 mod ecn;
