@@ -13,6 +13,7 @@ pub(crate) struct Options(Mutex<Chosen>);
 pub(crate) struct Chosen {
     pub(crate) no_delay: bool,
     pub(crate) keepalive: Option<KeepAlive>,
+    pub(crate) user_timeout: Option<Duration>,
     /// How long closing waits for what was written to arrive; zero resets the peer instead.
     pub(crate) linger: Option<Duration>,
 }

@@ -227,6 +227,27 @@ impl TcpStream {
         Ok(self.inner.options.get().keepalive)
     }
 
+    /// Ends the connection with `ETIMEDOUT` once what was written was not acknowledged for so long
+    /// (`TCP_USER_TIMEOUT`); where `None`, after as many repetitions as the configuration says.
+    ///
+    /// # Errors
+    /// None.
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let mut options = self.inner.options.lock();
+        options.user_timeout = timeout;
+        self.inner.shared.socket.set_user_timeout(timeout);
+        Ok(())
+    }
+
+    /// How long what was written may stay unacknowledged: what was [set](Self::set_user_timeout) here, not what the
+    /// configuration says of sockets that set nothing.
+    ///
+    /// # Errors
+    /// None.
+    pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(self.inner.options.get().user_timeout)
+    }
+
     /// What dropping the last handle does (`SO_LINGER`): with `None` it returns at once and the rest happens behind
     /// it, zero resets the peer and loses what was not sent, and any other time is how long to wait until the peer has
     /// acknowledged all.

@@ -291,6 +291,19 @@ fn keepalive_is_remembered_and_harmless_while_the_peer_lives() {
 }
 
 #[test]
+fn user_timeout_is_remembered_and_harmless_while_the_peer_answers() {
+    let (server, client) = two_hosts();
+    let (_served, mut stream) = connection(&server, &client);
+    assert_eq!(stream.user_timeout().unwrap(), None);
+    let timeout = Some(Duration::from_secs(5));
+    stream.set_user_timeout(timeout).unwrap();
+    assert_eq!(stream.user_timeout().unwrap(), timeout);
+    assert_eq!(stream.write(b"still here").unwrap(), 10);
+    stream.set_user_timeout(None).unwrap();
+    assert_eq!(stream.user_timeout().unwrap(), None);
+}
+
+#[test]
 fn pings_are_answered_with_what_they_carry() {
     let (_server, client) = two_hosts();
     let socket = PingSocket::open(&client).unwrap();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use netlane_core::{KeepAlive, Readiness, SocketError, TcpState};
 
@@ -152,6 +152,12 @@ impl Socket {
     /// Asks a silent peer whether it still lives, or stops asking.
     pub fn set_keepalive(&self, keepalive: Option<KeepAlive>) {
         self.request_all(Request::KeepAlive(keepalive));
+    }
+
+    /// Gives the connection up once its data was not acknowledged for so long, or its SYN not answered; where `None`,
+    /// after the usual number of repetitions.
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) {
+        self.request_all(Request::UserTimeout(timeout));
     }
 
     /// Takes datagrams from `peer` only, or from everybody. Those that wait already stay. When this returns, no

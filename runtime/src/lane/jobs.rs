@@ -51,6 +51,7 @@ impl<I: PacketIo + Waitable> Lane<I> {
             Request::Shutdown => self.stack.tcp_shutdown(socket),
             Request::NoDelay(on) => self.stack.tcp_set_no_delay(socket, on),
             Request::KeepAlive(keepalive) => self.stack.tcp_set_keepalive(socket, keepalive),
+            Request::UserTimeout(timeout) => self.stack.tcp_set_user_timeout(socket, timeout),
             Request::ConnectUdp { peer } => self.stack.udp_connect(socket, peer),
             Request::DontFragment(on) => self.stack.udp_set_dont_fragment(socket, on),
             // A client that asks for what it cannot have goes without.

@@ -55,6 +55,8 @@ pub(crate) enum Request {
     NoDelay(bool),
     /// Probe a silent peer, or not.
     KeepAlive(Option<KeepAlive>),
+    /// Give up once data was not acknowledged for so long, or after the usual number of repetitions.
+    UserTimeout(Option<Duration>),
     /// Answer in the lane's report, under this number.
     Ask { question: Question, ticket: u32 },
 }
@@ -95,6 +97,8 @@ impl Request {
                 let words = [nanos(idle), nanos(interval), 0, 0, 0];
                 job(KEEP_ALIVE, 0, u32::from(probes), words)
             }
+            Self::UserTimeout(None) => job(NO_USER_TIMEOUT, 0, 0, none),
+            Self::UserTimeout(Some(timeout)) => job(USER_TIMEOUT, 0, 0, [nanos(timeout), 0, 0, 0, 0]),
             Self::Ask { question: Question::State, ticket } => job(ASK_STATE, 0, ticket, none),
             Self::Ask { question: Question::Counters, ticket } => job(ASK_COUNTERS, 0, ticket, none),
         }
@@ -128,6 +132,8 @@ impl Job {
                 interval: Duration::from_nanos(words[1]),
                 probes: u8::try_from(value).ok()?,
             })),
+            NO_USER_TIMEOUT => Request::UserTimeout(None),
+            USER_TIMEOUT => Request::UserTimeout(Some(Duration::from_nanos(words[0]))),
             ASK_STATE => Request::Ask { question: Question::State, ticket: value },
             ASK_COUNTERS => Request::Ask { question: Question::Counters, ticket: value },
             _ => return None,
@@ -154,6 +160,8 @@ const LEAVE: u32 = 15;
 const GROUP_TTL: u32 = 16;
 const GROUP_LOOP: u32 = 17;
 const DONT_FRAGMENT: u32 = 18;
+const NO_USER_TIMEOUT: u32 = 19;
+const USER_TIMEOUT: u32 = 20;
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
@@ -231,6 +239,8 @@ mod tests {
             Request::NoDelay(false),
             Request::KeepAlive(None),
             Request::KeepAlive(Some(keepalive)),
+            Request::UserTimeout(None),
+            Request::UserTimeout(Some(Duration::from_millis(1_500))),
             Request::Ask { question: Question::State, ticket: 3 },
             Request::Ask { question: Question::Counters, ticket: u32::MAX },
         ] {

@@ -343,6 +343,16 @@ fn a_silent_peer_is_probed() {
 }
 
 #[test]
+fn an_attempt_to_connect_ends_with_its_user_timeout() {
+    let hosts = TwoHosts::start_with(|config| config.tcp.rto_initial = Duration::from_millis(200));
+    // An address that nobody has.
+    let socket = hosts.client().tcp_begin_connect(None, "10.0.0.77:80".parse().unwrap()).unwrap();
+    socket.set_user_timeout(Some(Duration::from_millis(300)));
+    socket.wait(Readiness::ERROR, soon()).unwrap();
+    assert_eq!(socket.take_error(), Some(SocketError::TimedOut));
+}
+
+#[test]
 fn a_connection_that_is_begun_tells_when_it_is_established() {
     let hosts = TwoHosts::start();
     let listener = hosts.server().tcp_listen(format!("{SERVER}:80").parse().unwrap(), 1).unwrap();
