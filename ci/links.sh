@@ -29,16 +29,17 @@ while IFS= read -r page; do
   done < <(grep -oE '\]\([^) ]+\)' "$page" | sed -E 's/^\]\(//; s/\)$//' | grep -vE '^[a-z]+:' || true)
 done < <(git ls-files --cached --others --exclude-standard '*.md')
 
-# What stands between backquotes there is a file of the core, the name of a test with or without its file, or a script for
-# packetdrill.
+# What stands between backquotes there is a file of the core, the name of a test with or without its file, one of the tests
+# against the kernel, or a script for packetdrill.
 # shellcheck disable=SC2016
 while IFS= read -r name; do
   case $name in
-    */ | file::name | .pkt) continue ;;
+    */ | file::name | interop:: | .pkt) continue ;;
     ?*.pkt) [[ -f interop/packetdrill/scripts/$name ]] && continue ;;
     *.rs) [[ -f stack-core/src/$name ]] && continue ;;
+    interop::*) grep -rqs "fn ${name##*::}()" interop/tests && continue ;;
     *::*) grep -qs "fn ${name##*::}()" stack-core/tests/*/"${name%%::*}.rs" && continue ;;
-    *_*) grep -rqE "fn $name\b|name = \"$name\"" stack-core/src fuzz/Cargo.toml && continue ;;
+    *_*) grep -rqE "fn $name\b|name = \"$name\"" stack-core/src stack-core/tests/*.rs fuzz/Cargo.toml && continue ;;
     *) continue ;;
   esac
   echo "docs/conformance.md: there is no $name"
