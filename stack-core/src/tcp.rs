@@ -24,7 +24,6 @@ use core::net::SocketAddr;
 
 pub(crate) use seq::SeqNumber;
 
-#[allow(dead_code, reason = "what recovery by SACK, pacing and other algorithms will ask and tell")]
 pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod ecn;
