@@ -148,14 +148,35 @@ fn neighbours_that_do_not_answer_are_unreachable() {
 }
 
 #[test]
-fn ipv6_is_a_family_that_is_not_there() {
+fn sockets_of_ipv4_reach_no_address_of_ipv6() {
     let (server, client) = two_hosts();
-    assert_eq!(errno(TcpListener::bind(&server, "[::]:80")), Some(Errno::AFNOSUPPORT));
-    assert_eq!(errno(TcpStream::connect(&client, "[::1]:80")), Some(Errno::AFNOSUPPORT));
-    assert_eq!(errno(UdpSocket::bind(&server, "[::]:80")), Some(Errno::AFNOSUPPORT));
     let socket = UdpSocket::bind(&server, (SERVER, 0)).unwrap();
-    assert_eq!(errno(socket.send_to(b"x", "[::1]:80")), Some(Errno::AFNOSUPPORT));
-    assert_eq!(errno(socket.connect("[::1]:80")), Some(Errno::AFNOSUPPORT));
+    assert_eq!(errno(socket.send_to(b"x", "[fd00::9]:80")), Some(Errno::AFNOSUPPORT));
+    assert_eq!(errno(socket.connect("[fd00::9]:80")), Some(Errno::AFNOSUPPORT));
+    let local = SocketAddr::new(CLIENT.parse().unwrap(), 0);
+    assert_eq!(errno(TcpStream::connect_from(&client, local, "[fd00::9]:80")), Some(Errno::AFNOSUPPORT));
+    // These hosts have no address of IPv6, and thus no way there.
+    assert_eq!(errno(TcpStream::connect(&client, "[fd00::9]:80")), Some(Errno::NETUNREACH));
+}
+
+#[test]
+fn sockets_of_ipv6_see_addresses_of_ipv4_as_mapped() {
+    let (server, client) = two_hosts();
+    let mapped = |address: &str| format!("::ffff:{address}").parse::<std::net::IpAddr>().unwrap();
+    let listener = TcpListener::bind(&server, "[::]:80").unwrap();
+    let stream = TcpStream::connect(&client, (SERVER, 80)).unwrap();
+    let (served, peer) = listener.accept().unwrap();
+    assert_eq!((peer.ip(), served.peer_addr().unwrap()), (mapped(CLIENT), peer));
+    assert_eq!(served.local_addr().unwrap().ip(), mapped(SERVER));
+    assert!(stream.peer_addr().unwrap().is_ipv4());
+
+    let (here, there) =
+        (UdpSocket::bind(&client, "[::]:0").unwrap(), UdpSocket::bind(&server, "[::]:53").unwrap());
+    here.send_to(b"question", SocketAddr::new(mapped(SERVER), 53)).unwrap();
+    let (_, from) = there.recv_from(&mut [0; 16]).unwrap();
+    assert_eq!(from.ip(), mapped(CLIENT));
+    there.send_to(b"answer", from).unwrap();
+    assert_eq!(here.recv_from(&mut [0; 16]).unwrap().1.ip(), mapped(SERVER));
 }
 
 #[test]
