@@ -71,7 +71,9 @@ fn make_traffic(wire: &Wire) {
 
 fn judge(file: &Path) {
     assert_eq!(packets(file, BROKEN), [""; 0]);
-    assert_eq!(packets(file, REPEATED), [""; 0], "a clean link loses nothing");
+    // A machine that is busy may answer so late that the end of a stream is probed for (RFC 8985 §7).
+    let repeated = packets(file, REPEATED);
+    assert!(repeated.len() <= 1, "a clean link loses nothing: {repeated:?}");
     // The filters see what they should.
     let seen = |filter: &str| packets(file, filter).len();
     assert!(seen("tcp.len > 0 && ip.src == 10.9.0.2 && tcp.checksum.status == Good") > 100);

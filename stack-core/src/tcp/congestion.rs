@@ -81,15 +81,12 @@ pub(crate) struct Acked {
     pub(crate) newly_lost: u32,
     /// Of `bytes`, how many the peer tells were marked on their way.
     pub(crate) ce: u32,
-    /// In flight before this acknowledgement, and after it.
-    pub(crate) prior_in_flight: u32,
+    /// In flight after it.
     pub(crate) in_flight: u32,
     /// The round trip that this acknowledgement measured.
     pub(crate) rtt: Option<Duration>,
     /// The smoothed round trip, once one was measured.
     pub(crate) srtt: Option<Duration>,
-    /// The least round trip of the connection's recent past.
-    pub(crate) min_rtt: Option<Duration>,
     /// How fast the path delivered the newest of these bytes.
     pub(crate) rate: Option<DeliveryRate>,
     /// The window, and neither the application nor the peer, had bounded what was in flight.
@@ -129,13 +126,11 @@ pub(crate) struct LostSegment {
     pub(crate) lost: u32,
     /// The application may have bounded what was in flight.
     pub(crate) app_limited: bool,
-    pub(crate) mss: u32,
 }
 
 /// The connection as a loss, a mark or the end of recovery finds it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) now: Instant,
     /// In flight, what was just found lost included.
     pub(crate) in_flight: u32,
     pub(crate) mss: u32,
@@ -292,11 +287,9 @@ impl Acked {
             delivered: u64::from(bytes),
             newly_lost: 0,
             ce: 0,
-            prior_in_flight: bytes,
             in_flight: 0,
             rtt: None,
             srtt: None,
-            min_rtt: None,
             rate: None,
             limited: true,
             in_recovery: false,

@@ -2,7 +2,7 @@
 //! and given up when nothing was in flight for a retransmission timeout. An idle connection keeps its slow start
 //! threshold, and starts over from the initial window (RFC 5681 §4.1).
 
-use super::congestion::{Congestion, CongestionControl, Idle, Snapshot, initial_window};
+use super::congestion::{Congestion, CongestionControl, Idle, initial_window};
 use super::pacing::Pacer;
 use super::prr::Prr;
 use super::rack::Rack;
@@ -295,10 +295,5 @@ impl Flight {
             && self.board.sacked() == 0
             && self.board.lost() == 0
             && !self.probe.is_outstanding()
-    }
-
-    /// The flight as congestion control sees it, with this much in flight.
-    pub(super) fn snapshot(in_flight: u32, mss: u32, now: Instant) -> Snapshot {
-        Snapshot { now, in_flight, mss }
     }
 }

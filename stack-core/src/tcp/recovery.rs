@@ -1,7 +1,7 @@
 //! What acknowledgements and timeouts tell of what is in flight: what has arrived, what was lost, and how the window
 //! answers. By SACK and RACK (RFC 6675, RFC 8985), or by counting duplicates where the peer has no SACK (RFC 6582).
 
-use super::congestion::{Acked, CongestionControl, DeliveryRate, LostSegment};
+use super::congestion::{Acked, CongestionControl, DeliveryRate, LostSegment, Snapshot};
 use super::flight::Flight;
 use super::prr::{Progress, Prr};
 use super::rate_sample::{Departure, RateSampler};
@@ -146,7 +146,7 @@ impl Flight {
         self.advance_phase(ack, advanced, &news, rtt, counters);
         let lost = self.detect(ack.now, ack.mss, advanced, news.resent, rtt, limit);
         if self.phase == Phase::Open && self.board.lost() > 0 {
-            self.enter_recovery(before.in_flight, ack.mss, ack.now);
+            self.enter_recovery(before.in_flight, ack.mss);
         }
         self.tell_congestion_control(ack, &before, &news, latest, lost, rtt);
         advanced || news.bytes > 0
@@ -300,7 +300,7 @@ impl Flight {
     /// All that was in flight when the recovery began is acknowledged.
     fn finish(&mut self, ack: &Ack<'_>) {
         if self.phase == Phase::Fast {
-            let at = Self::snapshot(self.in_flight(), ack.mss, ack.now);
+            let at = Snapshot { in_flight: self.in_flight(), mss: ack.mss };
             self.congestion.on_recovered(&at);
         }
         self.rack.on_recovered();
@@ -355,8 +355,7 @@ impl Flight {
         let certain = self.phase != Phase::Open || self.board.sacked() > (DUPLICATE_THRESHOLD - 1) * mss;
         let window = self.rack.window(certain, rtt.smoothed().unwrap_or_default());
         let Self { rack, board, rate, congestion, .. } = self;
-        let detected =
-            rack.detect(board, window, now, |len, sent| note_loss(len, sent, mss, rate, congestion));
+        let detected = rack.detect(board, window, now, |len, sent| note_loss(len, sent, rate, congestion));
         self.look_again = detected.again;
         detected.lost
     }
@@ -379,21 +378,21 @@ impl Flight {
     }
 
     /// Something was lost, with `flight` bytes in flight before: the window comes down once for all of it.
-    fn enter_recovery(&mut self, flight: u32, mss: u32, now: Instant) {
+    fn enter_recovery(&mut self, flight: u32, mss: u32) {
         self.phase = Phase::Fast;
         self.recover = self.board.end();
         self.prr = Prr::new(flight);
         self.doubt = Doubt::begin();
         self.probe.cancel();
-        self.congestion.on_loss(&Self::snapshot(flight, mss, now));
+        self.congestion.on_loss(&Snapshot { in_flight: flight, mss });
     }
 
     /// What is in flight met congestion. Returns whether the window comes down for it: not where a loss has seen to that.
-    pub(crate) fn on_congestion_echo(&mut self, mss: u32, now: Instant) -> bool {
+    pub(crate) fn on_congestion_echo(&mut self, mss: u32) -> bool {
         if self.phase != Phase::Open {
             return false;
         }
-        self.congestion.on_ecn(&Self::snapshot(self.in_flight(), mss, now));
+        self.congestion.on_ecn(&Snapshot { in_flight: self.in_flight(), mss });
         true
     }
 
@@ -402,7 +401,7 @@ impl Flight {
         if self.phase != Phase::Open {
             return;
         }
-        let at = Self::snapshot(flight, ack.mss, ack.now);
+        let at = Snapshot { in_flight: flight, mss: ack.mss };
         self.congestion.on_loss(&at);
         self.congestion.on_recovered(&at);
     }
@@ -427,11 +426,9 @@ impl Flight {
             delivered: self.rate.delivered,
             newly_lost: lost,
             ce: if ack.ece { news.bytes } else { 0 },
-            prior_in_flight: before.in_flight,
             in_flight,
             rtt: latest,
             srtt: rtt.smoothed(),
-            min_rtt: self.rack.min_rtt(),
             rate,
             // What merely arrives ahead leaves the window as it is.
             limited: advanced && before.una.before(self.limited_until),
@@ -471,7 +468,7 @@ impl Flight {
             return;
         }
         if self.phase == Phase::Open {
-            self.enter_recovery(flight, mss, now);
+            self.enter_recovery(flight, mss);
         }
         if self.phase == Phase::Fast {
             let (pipe, ssthresh) = (self.in_flight(), self.congestion.ssthresh());
@@ -511,8 +508,8 @@ impl Flight {
         self.probe.cancel();
         self.look_again = None;
         self.must_resend = true;
-        self.mark_lost_on_timeout(rtt, mss, now);
-        self.congestion.on_timeout(&Self::snapshot(flight, mss, now), first);
+        self.mark_lost_on_timeout(rtt, now);
+        self.congestion.on_timeout(&Snapshot { in_flight: flight, mss }, first);
     }
 
     /// The path dropped everything, though not for congestion: it is sent again, and the window stays as it is
@@ -528,31 +525,24 @@ impl Flight {
 
     /// RFC 8985 §6.3: the oldest segment is lost, and what had time enough to arrive. Without SACK, everything is
     /// (RFC 5681 §3.1).
-    fn mark_lost_on_timeout(&mut self, rtt: &RttEstimator, mss: u32, now: Instant) {
+    fn mark_lost_on_timeout(&mut self, rtt: &RttEstimator, now: Instant) {
         let window = self.rack.window(true, rtt.smoothed().unwrap_or_default());
         let Self { rack, board, rate, congestion, sack, .. } = self;
         let mut oldest = true;
         board.mark_lost(
             |sent| core::mem::take(&mut oldest) || !*sack || rack.is_lost_on_timeout(sent, window, now),
-            |len, sent| note_loss(len, sent, mss, rate, congestion),
+            |len, sent| note_loss(len, sent, rate, congestion),
         );
     }
 }
 
-fn note_loss(
-    len: u32,
-    sent: &Sent,
-    mss: u32,
-    rate: &mut RateSampler,
-    congestion: &mut impl CongestionControl,
-) {
+fn note_loss(len: u32, sent: &Sent, rate: &mut RateSampler, congestion: &mut impl CongestionControl) {
     rate.lost = rate.lost.wrapping_add(len);
     congestion.on_segment_lost(&LostSegment {
         len,
         tx_in_flight: sent.departure.in_flight,
         lost: sent.departure.lost_since(rate.lost),
         app_limited: sent.departure.app_limited,
-        mss,
     });
 }
 

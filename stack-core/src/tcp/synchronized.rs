@@ -291,7 +291,7 @@ impl<B: Buffers> Synchronized<B> {
         if ack.ece
             && let Some(ecn) = &mut self.ecn
             && ecn.is_news(self.snd.una)
-            && flight.on_congestion_echo(ack.mss, cx.now)
+            && flight.on_congestion_echo(ack.mss)
         {
             ecn.reduced(self.snd.max);
             cx.counters.tcp_congestion_reductions += 1;

@@ -284,10 +284,10 @@ impl Flow {
         if round_start {
             self.round_ends = self.delivered;
         }
-        let newly_lost = self.lose_before(number, now, prior_in_flight);
+        let newly_lost = self.lose_before(number, prior_in_flight);
         if ce && number >= self.reduced_until {
             self.reduced_until = self.next;
-            self.algorithm.on_ecn(&Snapshot { now, in_flight: prior_in_flight, mss: MSS });
+            self.algorithm.on_ecn(&Snapshot { in_flight: prior_in_flight, mss: MSS });
         }
         let ended = self.recover.filter(|recover| number >= *recover).is_some();
         let interval = (now - sent.delivered_at).max(sent.at - sent.first_sent_at);
@@ -296,11 +296,9 @@ impl Flow {
             delivered: self.delivered,
             newly_lost,
             ce: if ce { MSS } else { 0 },
-            prior_in_flight,
             in_flight: self.bytes_in_flight(),
             rtt: Some(rtt),
             srtt: Some(self.srtt),
-            min_rtt: Some(self.min_rtt),
             rate: Some(DeliveryRate {
                 delivered: self.delivered - sent.delivered,
                 interval,
@@ -317,7 +315,7 @@ impl Flow {
         if ended {
             self.recover = None;
             let in_flight = self.bytes_in_flight();
-            self.algorithm.on_recovered(&Snapshot { now, in_flight, mss: MSS });
+            self.algorithm.on_recovered(&Snapshot { in_flight, mss: MSS });
         }
         self.algorithm.on_ack(&ack);
     }
@@ -334,11 +332,11 @@ impl Flow {
         self.recent.clear();
         self.recover = None;
         self.delivered_at = now;
-        self.algorithm.on_timeout(&Snapshot { now, in_flight, mss: MSS }, true);
+        self.algorithm.on_timeout(&Snapshot { in_flight, mss: MSS }, true);
     }
 
     /// Finds those lost that three later ones have overtaken; returns their bytes.
-    fn lose_before(&mut self, number: u64, now: Instant, in_flight: u32) -> u32 {
+    fn lose_before(&mut self, number: u64, in_flight: u32) -> u32 {
         self.recent.push_back(number);
         if self.recent.len() > REORDERING {
             self.recent.pop_front();
@@ -358,11 +356,10 @@ impl Flow {
                 tx_in_flight: sent.tx_in_flight,
                 lost: (self.lost - sent.lost) as u32,
                 app_limited: false,
-                mss: MSS,
             });
             if self.recover.is_none() {
                 self.recover = Some(self.next);
-                self.algorithm.on_loss(&Snapshot { now, in_flight, mss: MSS });
+                self.algorithm.on_loss(&Snapshot { in_flight, mss: MSS });
             }
         }
         newly_lost

@@ -106,7 +106,6 @@ impl CongestionControl for NewReno {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Instant;
 
     const MSS: u32 = 1_000;
 
@@ -115,7 +114,7 @@ mod tests {
     }
 
     fn flight(in_flight: u32) -> Snapshot {
-        Snapshot { now: Instant::ZERO, in_flight, mss: MSS }
+        Snapshot { in_flight, mss: MSS }
     }
 
     #[test]

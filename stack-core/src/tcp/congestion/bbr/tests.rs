@@ -4,7 +4,7 @@ use super::*;
 use crate::config::CongestionAlgorithm;
 use crate::tcp::congestion::Congestion;
 use crate::tcp::congestion::bottleneck::{Bottleneck, Link, MSS};
-use crate::time::{Duration, Instant};
+use crate::time::Duration;
 
 /// 20 Mbit/s and a round trip of 40 ms: 100 segments are on their way. The queue holds five times as much.
 const LINK: Link = Link::new(20_000_000, 40, 500_000);
@@ -166,7 +166,7 @@ fn timeout_leaves_one_segment_and_a_false_one_is_taken_back() {
     let mut bbr = of(&path, 0).clone();
     path.run(Duration::from_millis(100));
     let before = bbr.window();
-    bbr.on_timeout(&Snapshot { now: Instant::ZERO, in_flight: before, mss: MSS }, true);
+    bbr.on_timeout(&Snapshot { in_flight: before, mss: MSS }, true);
     assert_eq!(bbr.window(), MSS);
     bbr.undo();
     assert_eq!(bbr.window(), before);
@@ -176,7 +176,6 @@ fn timeout_leaves_one_segment_and_a_false_one_is_taken_back() {
 fn losses_of_a_burst_are_told_from_what_went_before() {
     // Draft §5.5.10.2: 2 % of 100 segments are two. One was lost before this burst of ten, all of which are lost:
     // lost_prefix = (0.02 * 90 - 1) / 0.98 = 0.816 segments.
-    let lost =
-        LostSegment { len: 10 * MSS, tx_in_flight: 100 * MSS, lost: 11 * MSS, app_limited: false, mss: MSS };
+    let lost = LostSegment { len: 10 * MSS, tx_in_flight: 100 * MSS, lost: 11 * MSS, app_limited: false };
     assert_eq!(model::inflight_at_loss(&lost), 90_816);
 }

@@ -5,7 +5,7 @@ use crate::tcp::congestion::bottleneck::{Bottleneck, Link, MSS};
 use crate::time::Duration;
 
 fn flight(in_flight: u32) -> Snapshot {
-    Snapshot { now: Instant::ZERO, in_flight, mss: MSS }
+    Snapshot { in_flight, mss: MSS }
 }
 
 /// An acknowledgement of one segment, `millis` after the start, over a path with a round trip of `rtt` milliseconds.
