@@ -10,6 +10,7 @@
 //! | `handshake` | SYN-SENT, SYN-RECEIVED, and what their options agree on |
 //! | `listener`, `syn_cache`, `syn_cookie` | connections that peers open, until they are accepted |
 //! | `synchronized` | ESTABLISHED to LAST-ACK: which segments count, and what they acknowledge |
+//! | `prediction` | the same for the segment that was to be expected next, in fewer steps |
 //! | `time_wait`, `reset` | the states after, and the answer to segments of no connection |
 //! | `send`, `receive`, `reassembly` | the two sequence spaces |
 //! | `path_mtu` | how large segments may be on a path that carries less than the link |
@@ -36,6 +37,7 @@ pub(crate) mod listener;
 pub(crate) mod output;
 pub(crate) mod pacing;
 pub(crate) mod path_mtu;
+mod prediction;
 pub(crate) mod prr;
 pub(crate) mod rack;
 pub(crate) mod rate_sample;

@@ -258,11 +258,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub fn tcp_consumed(&mut self, socket: SocketId) -> Result<(), Stale> {
         let Some(slot) = self.sockets.table.get_mut(socket) else { return Err(Stale) };
         let Kind::Connection(connection) = &mut slot.kind else { return Err(Stale) };
-        if let State::Synchronized(state) = &mut connection.state {
-            state.on_read(&self.sockets.buffers);
-            if state.rcv.ack_due() == crate::tcp::receive::AckDue::Now {
-                self.sockets.owe(socket);
-            }
+        if let State::Synchronized(state) = &mut connection.state
+            && state.consumed(&self.sockets.buffers)
+        {
+            self.sockets.owe(socket);
         }
         Ok(())
     }

@@ -208,12 +208,12 @@ impl Flight {
         self.congestion.on_idle(&Idle { now, silence, rto, initial_window });
     }
 
-    /// New data of `len` places has left; `last` where nothing more is queued.
+    /// New data of `len` places has left, which times out at `timeout`; `last` where nothing more is queued.
     #[inline]
-    pub(crate) fn sent(&mut self, len: u32, last: bool, now: Instant, rto: Duration, limit: usize) {
+    pub(crate) fn sent(&mut self, len: u32, last: bool, now: Instant, timeout: Instant, limit: usize) {
         let before = self.in_flight();
         if self.board.is_empty() {
-            self.timeout = now + rto;
+            self.timeout = timeout;
         }
         self.last_sent = now;
         let departure = self.rate.depart(before, before + len, now);
@@ -222,7 +222,7 @@ impl Flight {
         self.note_pace(len, now);
         if self.probe.is_due() {
             self.probe.sent(self.board.end(), false);
-            self.timeout = now + rto;
+            self.timeout = timeout;
         }
         if last && before + len < self.congestion.window() {
             self.rate.run_dry(before + len);
@@ -235,7 +235,7 @@ impl Flight {
         start: SeqNumber,
         len: u32,
         now: Instant,
-        rto: Duration,
+        timeout: Instant,
         limit: usize,
     ) {
         let before = self.in_flight();
@@ -248,11 +248,11 @@ impl Flight {
         // RFC 8985 §7.3: after a probe the retransmission timer runs; RFC 6298 §5: after a retransmission as well.
         if self.probe.is_due() {
             self.probe.sent(self.board.end(), true);
-            self.timeout = now + rto;
+            self.timeout = timeout;
         } else {
             self.doubt.resent(start, len, now);
             if start == self.board.una() && !self.must_resend {
-                self.timeout = now + rto;
+                self.timeout = timeout;
             }
         }
         self.must_resend = false;
@@ -280,7 +280,7 @@ impl Flight {
             Some(srtt) if self.may_probe() => {
                 let lone = self.board.in_flight() <= mss;
                 // RFC 8985 §7.2: never later than the retransmission timer.
-                (Timer::TailProbe, (now + TailProbe::timeout(srtt, lone)).min(self.timeout))
+                (Timer::TailProbe, TailProbe::timeout(now, srtt, lone).min(self.timeout))
             }
             _ => (Timer::Retransmit, self.timeout),
         }

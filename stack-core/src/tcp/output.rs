@@ -432,7 +432,7 @@ impl<B: Buffers> Synchronized<B> {
     #[inline]
     fn sent_stream(&mut self, cx: &mut Context<'_, B>, plan: &Plan) {
         let places = plan.len + u32::from(plan.flags.contains(TcpFlags::FIN));
-        let (rto, limit) = (self.rtt.rto(cx.config), cx.limits.in_flight_records);
+        let (timeout, limit) = (self.rtt.timeout(cx.now, cx.config), cx.limits.in_flight_records);
         let Some(flight) = &mut self.flight else { return };
         cx.counters.tcp_tail_loss_probes += u64::from(flight.must_probe());
         self.rcv.answered();
@@ -445,11 +445,11 @@ impl<B: Buffers> Synchronized<B> {
             }
             self.snd.sent(places);
             let last = self.snd.flight() >= cx.buffers.queued(&self.send) as u32;
-            flight.sent(places, last, cx.now, rto, limit);
+            flight.sent(places, last, cx.now, timeout, limit);
         } else {
             cx.counters.tcp_retransmissions += 1;
             cx.counters.tcp_fast_retransmissions += u64::from(flight.is_in_fast_recovery());
-            flight.sent_again(plan.seq, places, cx.now, rto, limit);
+            flight.sent_again(plan.seq, places, cx.now, timeout, limit);
         }
         self.arm(cx);
     }

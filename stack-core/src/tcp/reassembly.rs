@@ -60,6 +60,12 @@ impl Reassembly {
         }
     }
 
+    /// Whether nothing waits, and nothing is to be told.
+    #[inline]
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.kept.is_none()
+    }
+
     /// Notes that the bytes from `start` up to `end` have arrived, joining them with what they touch. Returns
     /// up to where they had arrived before, which is `start` where they had not.
     pub(crate) fn insert(
@@ -117,6 +123,7 @@ impl Reassembly {
     /// RFC 2883 §4: a duplicate comes first. RFC 2018 §4: then the range that the youngest segment lies in, and
     /// then those that were told most recently. A burst may have changed more ranges than there is room for;
     /// the oldest of them are told first then, and the others in further acknowledgements.
+    #[inline]
     pub(crate) fn blocks(&self, room: usize) -> SackBlocks {
         let Some(kept) = &self.kept else { return SackBlocks::default() };
         let duplicate = kept.duplicate.map(|(start, end)| block(start, end));

@@ -185,6 +185,30 @@ impl ReceiveSpace {
         Arrived { bytes, fin }
     }
 
+    /// Whether `len` bytes that begin at `nxt` lie in the window, with nothing beyond them that has arrived.
+    #[inline]
+    pub(crate) fn expects(&self, len: u32) -> bool {
+        !self.finished && self.reassembly.is_vacant() && len <= self.window()
+    }
+
+    /// As [`accept`](Self::accept), for a payload that was [expected](Self::expects), without a FIN. Returns how many
+    /// bytes became readable.
+    #[inline]
+    pub(crate) fn accept_expected<B: Buffers>(
+        &mut self,
+        cx: &mut Context<'_, B>,
+        receive: &mut B::Receive,
+        segment: &Segment<'_>,
+    ) -> u32 {
+        let whole = segment.payload.len();
+        let stored = cx.buffers.store(receive, 0, segment.payload);
+        cx.buffers.commit(receive, stored);
+        cx.counters.tcp_bytes_beyond_window += (whole - stored) as u64;
+        self.nxt += stored as u32;
+        self.schedule_ack(segment, stored as u32, stored == whole && self.acks >= cx.config.quick_acks);
+        stored as u32
+    }
+
     /// Notes bytes that arrived ahead of others. Bytes that no range is left for are forgotten again: nothing
     /// shows them, and the peer sends them once more.
     fn keep_range<B: Buffers>(&mut self, cx: &mut Context<'_, B>, start: SeqNumber, len: u32) -> bool {

@@ -118,6 +118,9 @@ impl Flight {
         limit: usize,
         counters: &mut Counters,
     ) -> bool {
+        if self.on_whole_ack(ack, rtt, config) {
+            return true;
+        }
         let before = Before { una: self.board.una(), in_flight: self.in_flight(), phase: self.phase };
         let mut news = News::new(ack.now);
         let told_twice =
@@ -137,7 +140,7 @@ impl Flight {
         }
         let latest = self.measure(&news, ack, advanced, rtt, config);
         if advanced {
-            self.timeout = ack.now + rtt.rto(config);
+            self.timeout = rtt.timeout(ack.now, config);
         }
         let bare = !advanced && ack.blocks.is_empty() && ack.duplicate;
         if self.probe.on_ack(ack.number, told_twice, bare) {
@@ -150,6 +153,32 @@ impl Flight {
         }
         self.tell_congestion_control(ack, &before, &news, latest, lost, rtt);
         advanced || news.bytes > 0
+    }
+
+    /// The common case of [`on_ack`](Self::on_ack): everything in flight was sent once and at one time, and all of it
+    /// has arrived, with nothing lost or in doubt before. Returns whether this is it; if not, nothing was taken.
+    #[inline]
+    fn on_whole_ack(&mut self, ack: &Ack<'_>, rtt: &mut RttEstimator, config: &TcpConfig) -> bool {
+        let calm = self.sack
+            && self.phase == Phase::Open
+            && ack.blocks.is_empty()
+            && !self.probe.is_outstanding()
+            && self.look_again.is_none()
+            && !self.doubt.is_cleared_by_duplicates();
+        if !calm {
+            return false;
+        }
+        let before = Before { una: self.board.una(), in_flight: self.in_flight(), phase: self.phase };
+        let Some(sent) = self.board.take_whole(ack.number) else { return false };
+        let mut news = News::new(ack.now);
+        news.note(before.in_flight, &sent, self.recover);
+        self.rack.on_arrival(&sent, false, ack.now);
+        self.rack.advance(sent.end);
+        self.limited_until = self.limited_until.max(sent.end);
+        let latest = self.measure(&news, ack, true, rtt, config);
+        self.timeout = rtt.timeout(ack.now, config);
+        self.tell_congestion_control(ack, &before, &news, latest, 0, rtt);
+        true
     }
 
     /// RFC 2018 and RFC 2883. Returns the end of what the peer tells to have received twice, if anything.

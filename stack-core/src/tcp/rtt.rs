@@ -1,7 +1,7 @@
 //! The round-trip time and the retransmission timeout that follows from it (RFC 6298).
 
 use crate::config::TcpConfig;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// Estimates the round-trip time of a connection. Times are in microseconds.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,8 @@ pub(crate) struct RttEstimator {
 
 impl RttEstimator {
     pub(crate) fn new(config: &TcpConfig) -> Self {
-        Self { srtt: 0, rttvar: 0, rto: micros(config.rto_initial), backoff: 0 }
+        let rto = micros(config.rto_initial).min(micros(config.rto_max));
+        Self { srtt: 0, rttvar: 0, rto, backoff: 0 }
     }
 
     /// Takes a measurement of a segment that was sent only once (RFC 6298 §3, Karn's algorithm).
@@ -45,6 +46,15 @@ impl RttEstimator {
         Duration::from_micros(backed_off).min(config.rto_max)
     }
 
+    /// When the timeout of the segment that is sent now ends.
+    #[inline]
+    pub(crate) fn timeout(&self, now: Instant, config: &TcpConfig) -> Instant {
+        if self.backoff > 0 {
+            return now + self.rto(config);
+        }
+        Instant::from_nanos(now.as_nanos().saturating_add(u64::from(self.rto) * 1_000))
+    }
+
     /// Time that passed until the timer went off so many times in a row.
     pub(crate) fn waited(&self, times: u8, config: &TcpConfig) -> Duration {
         let rto =
@@ -63,6 +73,7 @@ impl RttEstimator {
     }
 
     /// The smoothed round-trip time, once there was a measurement.
+    #[inline]
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         (self.srtt != 0).then(|| Duration::from_micros(u64::from(self.srtt)))
     }

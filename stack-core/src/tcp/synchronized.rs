@@ -80,7 +80,16 @@ pub(crate) enum Phase {
 
 impl<B: Buffers> Synchronized<B> {
     /// What a segment means to this connection.
+    #[inline]
     pub(crate) fn on_segment(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Decision {
+        match self.on_predicted(cx, segment) {
+            Some(decision) => decision,
+            None => self.on_any_segment(cx, segment),
+        }
+    }
+
+    /// What a segment means that may be any.
+    pub(super) fn on_any_segment(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Decision {
         if let Some(decision) = self.refuse(cx, segment) {
             return decision;
         }
@@ -221,7 +230,7 @@ impl<B: Buffers> Synchronized<B> {
 
     /// RFC 9293 §3.10.7.4, fifth: what the segment acknowledges, and the window that it offers.
     #[inline]
-    fn take_ack(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Readiness {
+    pub(super) fn take_ack(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Readiness {
         let mut ready = Readiness::empty();
         let advanced = segment.ack.after(self.snd.una);
         let duplicate = !advanced && self.snd.is_duplicate(segment);
@@ -359,15 +368,17 @@ impl<B: Buffers> Synchronized<B> {
         }
     }
 
+    /// The user has read. Returns whether the peer is to be told at once.
+    #[inline]
+    pub(crate) fn consumed(&mut self, buffers: &B) -> bool {
+        let (room, capacity) = self.room(buffers);
+        self.rcv.on_read(room, capacity);
+        self.rcv.ack_due() == AckDue::Now
+    }
+
     pub(crate) fn window_to_announce(&self, buffers: &B) -> u16 {
         let (room, capacity) = self.room(buffers);
         self.rcv.announce(room, capacity)
-    }
-
-    /// The user has read: the peer may be told of the room.
-    pub(crate) fn on_read(&mut self, buffers: &B) {
-        let (room, capacity) = self.room(buffers);
-        self.rcv.on_read(room, capacity);
     }
 
     /// The bytes that may still arrive, and those that may wait altogether: few where memory is scarce.
@@ -498,7 +509,7 @@ impl<B: Buffers> Synchronized<B> {
             _ => {
                 flight.on_probe_timer();
                 // Should the probe not leave, the timeout comes.
-                flight.timer.set(Timer::Retransmit, cx.now + self.rtt.rto(cx.config));
+                flight.timer.set(Timer::Retransmit, self.rtt.timeout(cx.now, cx.config));
                 return Decision::OUTPUT;
             }
         }

@@ -2,7 +2,7 @@
 //! before the retransmission timeout (RFC 8985 §7).
 
 use super::seq::SeqNumber;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// The probe of a connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,10 +29,12 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
 const LEAST_TIMEOUT: Duration = Duration::from_millis(2);
 
 impl TailProbe {
-    /// The probe timeout (RFC 8985 §7.2), while no more than one segment is in flight or more of them.
+    /// When the probe timeout (RFC 8985 §7.2) ends that begins now, while no more than one segment is in flight or
+    /// more of them.
     #[inline]
-    pub(crate) fn timeout(srtt: Duration, lone: bool) -> Duration {
-        let patience = (2 * srtt).max(LEAST_TIMEOUT);
+    pub(crate) fn timeout(now: Instant, srtt: Duration, lone: bool) -> Instant {
+        let patience = now + srtt.max(LEAST_TIMEOUT / 2);
+        let patience = Instant::from_nanos(2 * patience.as_nanos() - now.as_nanos());
         if lone { patience + MAX_ACK_DELAY } else { patience }
     }
 
@@ -92,6 +94,7 @@ mod tests {
     use super::*;
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
+    const AT: Instant = Instant::from_millis(5_000);
 
     fn repeated(end: u32) -> TailProbe {
         let mut probe = TailProbe::default();
@@ -101,8 +104,8 @@ mod tests {
 
     #[test]
     fn probe_waits_two_round_trips_and_longer_for_a_lone_segment() {
-        assert_eq!(TailProbe::timeout(MS(30), false), MS(60));
-        assert_eq!(TailProbe::timeout(MS(30), true), MS(260));
+        assert_eq!(TailProbe::timeout(AT, MS(30), false), AT + MS(60));
+        assert_eq!(TailProbe::timeout(AT, MS(30), true), AT + MS(260));
     }
 
     #[test]
