@@ -47,98 +47,110 @@ pub(super) fn shape(config: &Config, lanes: usize) -> Shape {
 }
 
 fn stack(config: &Config, shape: &Shape, index: usize, fast_open_key: [u8; 16]) -> StackConfig {
-    let Config { interface, routes, neighbors, limits, tcp, .. } = config;
     StackConfig {
-        interface: InterfaceConfig {
-            mac: interface.mac.map(|MacAddress(mac)| MacAddr(mac)),
-            vlan: interface.vlan.and_then(VlanId::new),
-            addresses: interface.addresses.clone(),
-            dhcp: interface.dhcp,
-            conflict_detection: match interface.conflict_detection {
-                netlane_config::ConflictDetection::Off => ConflictDetection::Off,
-                netlane_config::ConflictDetection::Defend => ConflictDetection::Defend,
-                netlane_config::ConflictDetection::Probe => ConflictDetection::Probe,
-            },
-            routes: routes
-                .iter()
-                .map(|route| Route { to: route.to, via: route.via, metric: route.metric })
-                .collect(),
-            neighbors: neighbors.iter().map(|one| (one.address, MacAddr(one.mac.0))).collect(),
-            ipv6: Ipv6Config {
-                autoconfigure: interface.autoconfigure,
-                duplicate_address_detection: interface.duplicate_address_detection,
-                accept_redirects: interface.accept_redirects,
-            },
-            queues: shape.lanes,
-            queue: index,
+        interface: interface(config, shape.lanes, index),
+        limits: limits(&config.limits),
+        tcp: tcp(&config.tcp, shape, fast_open_key),
+    }
+}
+
+fn interface(config: &Config, queues: usize, queue: usize) -> InterfaceConfig {
+    let Config { interface, routes, neighbors, .. } = config;
+    InterfaceConfig {
+        mac: interface.mac.map(|MacAddress(mac)| MacAddr(mac)),
+        vlan: interface.vlan.and_then(VlanId::new),
+        addresses: interface.addresses.clone(),
+        dhcp: interface.dhcp,
+        conflict_detection: match interface.conflict_detection {
+            netlane_config::ConflictDetection::Off => ConflictDetection::Off,
+            netlane_config::ConflictDetection::Defend => ConflictDetection::Defend,
+            netlane_config::ConflictDetection::Probe => ConflictDetection::Probe,
         },
-        limits: Limits {
-            sockets: limits.sockets,
-            syn_queue: limits.syn_queue,
-            syn_cache: limits.syn_cache,
-            fast_open_queue: limits.fast_open_queue,
-            fast_open_servers: limits.fast_open_servers,
-            accept_queue: limits.accept_queue,
-            out_of_order_ranges: limits.out_of_order_ranges,
-            in_flight_records: limits.in_flight_records,
-            neighbors: limits.neighbors,
-            neighbor_queue: limits.neighbor_queue,
-            fragmented_packets: limits.fragmented_packets,
-            fragments: limits.fragments,
-            fragment_bytes: limits.fragment_bytes,
-            groups: limits.groups,
-            routes: limits.routes,
-            path_mtus: limits.path_mtus,
-            routers: limits.routers,
-            prefixes: limits.prefixes,
-            loopback_queue: limits.loopback_queue,
-            errors_per_second: limits.errors_per_second,
-            challenge_acks_per_second: limits.challenge_acks_per_second,
+        routes: routes
+            .iter()
+            .map(|route| Route { to: route.to, via: route.via, metric: route.metric })
+            .collect(),
+        neighbors: neighbors.iter().map(|one| (one.address, MacAddr(one.mac.0))).collect(),
+        ipv6: Ipv6Config {
+            autoconfigure: interface.autoconfigure,
+            duplicate_address_detection: interface.duplicate_address_detection,
+            accept_redirects: interface.accept_redirects,
         },
-        tcp: TcpConfig {
-            mss: tcp.mss,
-            window_scaling: tcp.window_scaling,
-            timestamps: tcp.timestamps,
-            sack: tcp.sack,
-            nagle: tcp.nagle,
-            delayed_ack: tcp.delayed_ack,
-            quick_acks: tcp.quick_acks,
-            rto_initial: tcp.rto_initial,
-            rto_min: tcp.rto_min,
-            rto_max: tcp.rto_max,
-            syn_retries: tcp.syn_retries,
-            syn_ack_retries: tcp.syn_ack_retries,
-            syn_cookies: syn_cookies(tcp.syn_cookies),
-            fast_open: tcp.fast_open,
-            fast_open_without_cookie: tcp.fast_open_without_cookie,
-            fast_open_key: Some(fast_open_key),
-            black_hole_detection: tcp.black_hole_detection,
-            retries: tcp.retries,
-            user_timeout: (!tcp.user_timeout.is_zero()).then_some(tcp.user_timeout),
-            user_timeout_option: tcp.user_timeout_option,
-            keepalive: tcp.keepalive.map(|keepalive| KeepAlive {
-                idle: keepalive.idle,
-                interval: keepalive.interval,
-                probes: keepalive.probes,
-            }),
-            time_wait: tcp.time_wait,
-            fin_wait_2: tcp.fin_wait_2,
-            // The rings are what there is.
-            send_buffer: shape.send,
-            receive_buffer: shape.receive,
-            send_buffer_start: shape.send,
-            initial_window: tcp.initial_window,
-            congestion_control: match tcp.congestion_control {
-                CongestionControl::NewReno => CongestionAlgorithm::NewReno,
-                CongestionControl::Cubic => CongestionAlgorithm::Cubic,
-                CongestionControl::Dctcp => CongestionAlgorithm::Dctcp,
-                CongestionControl::Bbr => CongestionAlgorithm::Bbr,
-            },
-            ecn: match tcp.ecn {
-                netlane_config::Ecn::Off => Ecn::Off,
-                netlane_config::Ecn::Accept => Ecn::Accept,
-                netlane_config::Ecn::On => Ecn::On,
-            },
+        queues,
+        queue,
+    }
+}
+
+fn limits(limits: &netlane_config::Limits) -> Limits {
+    Limits {
+        sockets: limits.sockets,
+        syn_queue: limits.syn_queue,
+        syn_cache: limits.syn_cache,
+        fast_open_queue: limits.fast_open_queue,
+        fast_open_servers: limits.fast_open_servers,
+        accept_queue: limits.accept_queue,
+        out_of_order_ranges: limits.out_of_order_ranges,
+        in_flight_records: limits.in_flight_records,
+        neighbors: limits.neighbors,
+        neighbor_queue: limits.neighbor_queue,
+        fragmented_packets: limits.fragmented_packets,
+        fragments: limits.fragments,
+        fragment_bytes: limits.fragment_bytes,
+        groups: limits.groups,
+        routes: limits.routes,
+        path_mtus: limits.path_mtus,
+        routers: limits.routers,
+        prefixes: limits.prefixes,
+        loopback_queue: limits.loopback_queue,
+        errors_per_second: limits.errors_per_second,
+        challenge_acks_per_second: limits.challenge_acks_per_second,
+    }
+}
+
+fn tcp(tcp: &netlane_config::Tcp, shape: &Shape, fast_open_key: [u8; 16]) -> TcpConfig {
+    TcpConfig {
+        mss: tcp.mss,
+        window_scaling: tcp.window_scaling,
+        timestamps: tcp.timestamps,
+        sack: tcp.sack,
+        nagle: tcp.nagle,
+        delayed_ack: tcp.delayed_ack,
+        quick_acks: tcp.quick_acks,
+        rto_initial: tcp.rto_initial,
+        rto_min: tcp.rto_min,
+        rto_max: tcp.rto_max,
+        syn_retries: tcp.syn_retries,
+        syn_ack_retries: tcp.syn_ack_retries,
+        syn_cookies: syn_cookies(tcp.syn_cookies),
+        fast_open: tcp.fast_open,
+        fast_open_without_cookie: tcp.fast_open_without_cookie,
+        fast_open_key: Some(fast_open_key),
+        black_hole_detection: tcp.black_hole_detection,
+        retries: tcp.retries,
+        user_timeout: (!tcp.user_timeout.is_zero()).then_some(tcp.user_timeout),
+        user_timeout_option: tcp.user_timeout_option,
+        keepalive: tcp.keepalive.map(|keepalive| KeepAlive {
+            idle: keepalive.idle,
+            interval: keepalive.interval,
+            probes: keepalive.probes,
+        }),
+        time_wait: tcp.time_wait,
+        fin_wait_2: tcp.fin_wait_2,
+        // The rings are what there is.
+        send_buffer: shape.send,
+        receive_buffer: shape.receive,
+        send_buffer_start: shape.send,
+        initial_window: tcp.initial_window,
+        congestion_control: match tcp.congestion_control {
+            CongestionControl::NewReno => CongestionAlgorithm::NewReno,
+            CongestionControl::Cubic => CongestionAlgorithm::Cubic,
+            CongestionControl::Dctcp => CongestionAlgorithm::Dctcp,
+            CongestionControl::Bbr => CongestionAlgorithm::Bbr,
+        },
+        ecn: match tcp.ecn {
+            netlane_config::Ecn::Off => Ecn::Off,
+            netlane_config::Ecn::Accept => Ecn::Accept,
+            netlane_config::Ecn::On => Ecn::On,
         },
     }
 }
