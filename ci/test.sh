@@ -33,6 +33,7 @@ tests    1500  unit, integration and documentation tests of all packages but int
 loom      900  the rings and doorbells, in every order of their threads
 miri     1200  the rings, under an interpreter that sees undefined behaviour
 fuzz      900  each fuzz target for some seconds
+counts    900  a segment, an echo and a short connection take no more instructions than noted
 interop  1200  against the kernel's TCP and common programs, in network namespaces
 book      600  the book builds, and its links lead somewhere
 deps      900  licences, sources, duplicates and unused dependencies"
@@ -109,6 +110,11 @@ stage_fuzz() {
   cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --all-targets -- -D warnings
   cargo test --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --lib
   ci/fuzz.sh -t "${NETLANE_FUZZ_SECONDS:-15}"
+}
+
+stage_counts() {
+  need_package valgrind || return 0
+  bench/instructions.sh --check
 }
 
 stage_interop() {
