@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use netlane_runtime::{Readiness, Socket};
+use netlane_runtime::{BindOptions, Readiness, Socket};
 use rustix::io::Errno;
 
 use crate::errno::ToErrno;
@@ -16,8 +16,7 @@ use crate::net::Netlane;
 pub(crate) struct Shared {
     pub(crate) socket: Socket,
     pub(crate) net: Netlane,
-    /// An IPv6 socket, which sees addresses of IPv4 in their mapped form.
-    v6: bool,
+    family: Family,
     nonblocking: AtomicBool,
     pub(crate) read_timeout: Timeout,
     pub(crate) write_timeout: Timeout,
@@ -29,7 +28,7 @@ impl Shared {
         Self {
             socket,
             net: net.clone(),
-            v6: family == Family::V6,
+            family,
             nonblocking: AtomicBool::new(false),
             read_timeout: Timeout::default(),
             write_timeout: Timeout::default(),
@@ -45,7 +44,7 @@ impl Shared {
     }
 
     pub(crate) fn family(&self) -> Family {
-        if self.v6 { Family::V6 } else { Family::V4 }
+        self.family
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -55,14 +54,20 @@ impl Shared {
     /// The address as the socket's user sees it.
     pub(crate) fn seen(&self, address: SocketAddr) -> SocketAddr {
         match address.ip() {
-            IpAddr::V4(v4) if self.v6 => SocketAddr::new(v4.to_ipv6_mapped().into(), address.port()),
+            IpAddr::V4(v4) if self.family != Family::V4 => {
+                SocketAddr::new(v4.to_ipv6_mapped().into(), address.port())
+            }
             _ => address,
         }
     }
 
     /// Refuses peers that the socket cannot address.
     pub(crate) fn addresses(&self, peer: SocketAddr) -> io::Result<SocketAddr> {
-        if peer.is_ipv6() && !self.v6 { Err(Errno::AFNOSUPPORT.into()) } else { Ok(peer) }
+        match self.family {
+            Family::V4 if peer.is_ipv6() => Err(Errno::AFNOSUPPORT.into()),
+            Family::OnlyV6 if peer.ip().to_canonical().is_ipv4() => Err(Errno::NETUNREACH.into()),
+            _ => Ok(peer),
+        }
     }
 
     pub(crate) fn take_error(&self) -> Option<io::Error> {
@@ -110,12 +115,22 @@ impl Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     V4,
+    /// With addresses of IPv4 in their mapped form.
     V6,
+    OnlyV6,
 }
 
 impl Family {
     pub(crate) fn of(address: SocketAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// Of a socket that is bound to `local`.
+    pub(crate) fn of_bound(local: SocketAddr, options: BindOptions) -> Self {
+        match Self::of(local) {
+            Self::V6 if options.only_v6 => Self::OnlyV6,
+            family => family,
+        }
     }
 }
 

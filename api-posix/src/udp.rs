@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use netlane_runtime::BindOptions;
 use rustix::io::Errno;
 
 use crate::errno::ToErrno;
@@ -58,9 +59,17 @@ impl UdpSocket {
     /// `EADDRINUSE`, `EADDRNOTAVAIL` where the address is not the stack's, `EMFILE` or `ENOBUFS` where a limit of the
     /// configuration is reached.
     pub fn bind(net: &Netlane, addresses: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::bind_with(net, addresses, BindOptions::default())
+    }
+
+    /// As [`bind`](Self::bind), with options.
+    ///
+    /// # Errors
+    /// Those of [`bind`](Self::bind).
+    pub fn bind_with(net: &Netlane, addresses: impl ToSocketAddrs, options: BindOptions) -> io::Result<Self> {
         each_address(addresses, |local| {
-            let socket = net.client().udp_bind(local).map_err(ToErrno::into_io)?;
-            let shared = Shared::new(net, socket, Family::of(local));
+            let socket = net.client().udp_bind_with(local, options).map_err(ToErrno::into_io)?;
+            let shared = Shared::new(net, socket, Family::of_bound(local, options));
             let inner = Inner { shared, broadcast: AtomicBool::new(false), groups: Mutex::default() };
             Ok(Self { inner: Arc::new(inner) })
         })

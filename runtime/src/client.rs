@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use netlane_core::BindOptions;
+
 pub use error::{BindError, ConnectError, LaneGone, PollError, RecvError, SendError, WaitError};
 pub use poller::{PollEvent, Poller};
 pub use socket::{Socket, SocketKind};
@@ -105,8 +107,21 @@ impl Client {
     /// # Errors
     /// [`BindError`].
     pub fn tcp_listen(&self, local: SocketAddr, backlog: usize) -> Result<Socket, BindError> {
+        self.tcp_listen_with(local, backlog, BindOptions::default())
+    }
+
+    /// As [`tcp_listen`](Self::tcp_listen), and may share the port with other listeners.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn tcp_listen_with(
+        &self,
+        local: SocketAddr,
+        backlog: usize,
+        options: BindOptions,
+    ) -> Result<Socket, BindError> {
         let backlog = u32::try_from(backlog).unwrap_or(u32::MAX);
-        let listen = |local, wake| Request::Listen { local, backlog, wake };
+        let listen = |local, wake| Request::Listen { local, options, backlog, wake };
         if local.port() != 0 {
             return self.bind(SocketKind::Listener, local, listen);
         }
@@ -120,7 +135,16 @@ impl Client {
     /// # Errors
     /// [`BindError`].
     pub fn udp_bind(&self, local: SocketAddr) -> Result<Socket, BindError> {
-        self.bind_datagrams(SocketKind::Udp, local, |local, wake| Request::BindUdp { local, wake })
+        self.udp_bind_with(local, BindOptions::default())
+    }
+
+    /// As [`udp_bind`](Self::udp_bind), and may share the port with other sockets.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn udp_bind_with(&self, local: SocketAddr, options: BindOptions) -> Result<Socket, BindError> {
+        let request = |local, wake| Request::BindUdp { local, options, wake };
+        self.bind_datagrams(SocketKind::Udp, local, request)
     }
 
     /// Sends ICMP echo requests and takes the replies that carry the identifier `ident`; 0 stands for a free one,

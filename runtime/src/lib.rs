@@ -65,4 +65,4 @@ pub use client::{
 };
 pub use counters::Counters;
 pub use host::{Host, Port, StartError};
-pub use netlane_core::{DatagramHeader, KeepAlive, Readiness, SocketError, TcpState};
+pub use netlane_core::{BindOptions, DatagramHeader, KeepAlive, Readiness, SocketError, TcpState};

@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::datagram::DatagramHeader;
 use crate::socket::SocketError;
-use crate::stack::Fragmentation;
+use crate::stack::{Fragmentation, Suited};
 use crate::tcp::Endpoint;
 use crate::wire::Protocol;
 use crate::wire::igmp::ALL_SYSTEMS;
@@ -52,10 +52,15 @@ impl Default for GroupOptions {
 pub(crate) struct NoRoom;
 
 impl<B: Buffers> DatagramSocket<B> {
-    /// Whether datagrams from `remote` are wanted.
-    pub(crate) fn wants(&self, remote: Endpoint) -> bool {
-        self.peer
-            .is_none_or(|peer| peer.address == remote.address && (peer.port == remote.port || self.is_echo()))
+    /// Whether datagrams from `remote` are wanted, and from nobody else.
+    pub(crate) fn suits(&self, remote: Endpoint) -> Suited {
+        match self.peer {
+            None => Suited::Any,
+            Some(peer) if peer.address == remote.address && (peer.port == remote.port || self.is_echo()) => {
+                Suited::Own
+            }
+            Some(_) => Suited::Not,
+        }
     }
 
     /// Whether datagrams to `group` are wanted: IPv4's have to be joined, but for the one that everybody is in.

@@ -101,8 +101,8 @@ pub use datagram::DatagramHeader;
 pub use ipv6::host::{AddressChange, AddressEvent};
 pub use socket::{Event, Readiness, SocketError, SocketId};
 pub use stack::{
-    AddressError, BindError, ConnectError, GroupError, NetworkEvent, Notice, RecvError, RouteError,
-    SendError, Stack, Stale, Stray, Turn,
+    AddressError, BindError, BindOptions, ConnectError, GroupError, NetworkEvent, Notice, RecvError,
+    RouteError, SendError, Stack, Stale, Stray, Turn,
 };
 pub use tcp::connection::TcpState;
 pub use tcp::info::{LossRecovery, TcpInfo};

@@ -29,6 +29,7 @@ use ports::PortCounters;
 use socket_table::Sockets;
 
 mod addresses;
+mod bindings;
 mod calls;
 mod datagrams;
 mod departure;
@@ -56,6 +57,8 @@ mod strays;
 mod table;
 
 pub use addresses::{AddressError, RouteError};
+pub use bindings::BindOptions;
+pub(crate) use bindings::Suited;
 pub use calls::{BindError, ConnectError, Stale};
 pub use dhcp::NetworkEvent;
 pub use groups::GroupError;

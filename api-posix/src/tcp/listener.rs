@@ -5,6 +5,8 @@ use std::iter::FusedIterator;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
+use netlane_runtime::BindOptions;
+
 use crate::errno::ToErrno;
 use crate::net::{Netlane, each_address};
 use crate::shared::{Family, Shared};
@@ -21,12 +23,15 @@ pub struct TcpListener {
 pub struct ListenOptions {
     /// How many connections may wait to be accepted, with each lane.
     pub backlog: usize,
+    /// With whom the port is shared, and for which families. As in Linux, listeners share theirs by
+    /// [`reuse_port`](BindOptions::reuse_port) alone.
+    pub bind: BindOptions,
 }
 
 impl Default for ListenOptions {
     /// As many as [`std::net`] lets wait.
     fn default() -> Self {
-        Self { backlog: 128 }
+        Self { backlog: 128, bind: BindOptions::default() }
     }
 }
 
@@ -51,8 +56,9 @@ impl TcpListener {
         options: ListenOptions,
     ) -> io::Result<Self> {
         each_address(addresses, |local| {
-            let socket = net.client().tcp_listen(local, options.backlog).map_err(ToErrno::into_io)?;
-            Ok(Self { shared: Arc::new(Shared::new(net, socket, Family::of(local))) })
+            let ListenOptions { backlog, bind } = options;
+            let socket = net.client().tcp_listen_with(local, backlog, bind).map_err(ToErrno::into_io)?;
+            Ok(Self { shared: Arc::new(Shared::new(net, socket, Family::of_bound(local, bind))) })
         })
     }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use netlane_config::Limits;
 use netlane_posix::{
-    KeepAlive, ListenOptions, Netlane, PingSocket, Poller, Readiness, TcpListener, TcpStream, UdpSocket,
+    BindOptions, KeepAlive, ListenOptions, Netlane, PingSocket, Poller, Readiness, TcpListener, TcpStream,
+    UdpSocket,
 };
 use rustix::io::Errno;
 
@@ -210,7 +211,7 @@ fn the_table_of_sockets_ends() {
 #[test]
 fn no_more_wait_to_be_accepted_than_the_backlog_and_what_the_stack_holds() {
     let (server, client) = two_hosts();
-    let options = ListenOptions { backlog: 2 };
+    let options = ListenOptions { backlog: 2, ..ListenOptions::default() };
     let listener = TcpListener::bind_with(&server, (SERVER, 0), options).unwrap();
     let address = listener.local_addr().unwrap();
     let connect = || TcpStream::connect_timeout(&client, &address, Duration::from_millis(500));
@@ -222,24 +223,39 @@ fn no_more_wait_to_be_accepted_than_the_backlog_and_what_the_stack_holds() {
     connect().unwrap();
 }
 
-/// Linux refuses this. Datagrams and connections go to the socket that names their address.
+/// Datagrams and connections go to the socket that names their address.
 #[test]
-fn one_address_and_all_addresses_share_a_port() {
+fn one_address_and_all_addresses_share_a_port_where_both_agree() {
     let (server, client) = two_hosts();
-    let all = TcpListener::bind(&server, "0.0.0.0:80").unwrap();
-    let one = TcpListener::bind(&server, (SERVER, 80)).unwrap();
+    let bind = BindOptions { reuse_port: true, ..BindOptions::default() };
+    let options = ListenOptions { bind, ..ListenOptions::default() };
+    let all = TcpListener::bind_with(&server, "0.0.0.0:80", options).unwrap();
+    assert_eq!(errno(TcpListener::bind(&server, (SERVER, 80))), Some(Errno::ADDRINUSE));
+    let one = TcpListener::bind_with(&server, (SERVER, 80), options).unwrap();
     all.set_nonblocking(true).unwrap();
     let _stream = TcpStream::connect(&client, (SERVER, 80)).unwrap();
     one.accept().unwrap();
     assert_eq!(errno(all.accept()), Some(Errno::AGAIN));
 
-    let all = UdpSocket::bind(&server, "0.0.0.0:80").unwrap();
-    let one = UdpSocket::bind(&server, (SERVER, 80)).unwrap();
+    let bind = BindOptions { reuse_address: true, ..BindOptions::default() };
+    let all = UdpSocket::bind_with(&server, "0.0.0.0:80", bind).unwrap();
+    let one = UdpSocket::bind_with(&server, (SERVER, 80), bind).unwrap();
     let sender = UdpSocket::bind(&client, (CLIENT, 0)).unwrap();
     sender.send_to(b"x", (SERVER, 80)).unwrap();
     assert_eq!(one.recv(&mut [0; 4]).unwrap(), 1);
     all.set_nonblocking(true).unwrap();
     assert_eq!(errno(all.recv(&mut [0; 4])), Some(Errno::AGAIN));
+}
+
+#[test]
+fn socket_for_ipv6_alone_has_nothing_to_do_with_ipv4() {
+    let (server, _client) = two_hosts();
+    let only_v6 = BindOptions { only_v6: true, ..BindOptions::default() };
+    let socket = UdpSocket::bind_with(&server, "[::]:53", only_v6).unwrap();
+    UdpSocket::bind(&server, "0.0.0.0:53").unwrap();
+    // As in Linux.
+    assert_eq!(errno(socket.send_to(b"x", (CLIENT, 80))), Some(Errno::NETUNREACH));
+    assert_eq!(errno(socket.connect((CLIENT, 80))), Some(Errno::NETUNREACH));
 }
 
 /// Linux waits for a byte that it does not deliver.

@@ -21,7 +21,7 @@ fn two_lanes(config: &mut Config) {
 fn connections_come_to_both_lanes() {
     alone(|| {
         let wire = Wire::configured(two_lanes);
-        let backlog = ListenOptions { backlog: CONNECTIONS };
+        let backlog = ListenOptions { backlog: CONNECTIONS, ..ListenOptions::default() };
         let listener = TcpListener::bind_with(wire.net(), at_netlane(0), backlog).expect("a listener");
         let address = listener.local_addr().expect("bound");
         let kernel = thread::spawn(move || {

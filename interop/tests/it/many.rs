@@ -17,7 +17,7 @@ const MESSAGES: [usize; 3] = [1, 1000, 5000];
 fn netlane_serves_a_thousand_connections_at_once() {
     with_programs(&["ss"], || {
         let wire = Wire::new();
-        let backlog = ListenOptions { backlog: CONNECTIONS };
+        let backlog = ListenOptions { backlog: CONNECTIONS, ..ListenOptions::default() };
         let listener = TcpListener::bind_with(wire.net(), at_netlane(0), backlog).expect("a listener");
         let address = listener.local_addr().expect("bound");
         let clients = thread::spawn(move || talk(|| net::TcpStream::connect(address)));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use netlane_backends::memory::{MemoryConfig, pair};
 use netlane_config::{Config, Interface};
-use netlane_core::Readiness;
+use netlane_core::{BindOptions, Readiness};
 
 use super::Host;
 use crate::shared::{Question, Request};
@@ -36,8 +36,8 @@ fn jobs_that_make_no_sense_harm_nobody() {
     let requests = [
         Request::Look,
         Request::Connect { local: None, remote: "10.0.0.2:1".parse().unwrap() },
-        Request::Listen { local: any, backlog: u32::MAX, wake: u32::MAX },
-        Request::BindUdp { local: any, wake: 31 },
+        Request::Listen { local: any, options: BindOptions::default(), backlog: u32::MAX, wake: u32::MAX },
+        Request::BindUdp { local: any, options: BindOptions::default(), wake: 31 },
         Request::Shutdown,
         Request::NoDelay(true),
         Request::KeepAlive(None),

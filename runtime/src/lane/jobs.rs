@@ -21,9 +21,9 @@ impl<I: PacketIo + Waitable> Lane<I> {
                     Ok(lane.stack.tcp_connect(local, remote)?)
                 });
             }
-            Some(Request::BindUdp { local, wake }) => {
+            Some(Request::BindUdp { local, options, wake }) => {
                 self.open(slot, wake, Kind::Datagrams, Capacity::Datagrams, |lane| {
-                    Ok(lane.stack.udp_bind(local)?)
+                    Ok(lane.stack.udp_bind_with(local, options)?)
                 });
             }
             Some(Request::BindEcho { local, wake }) => {
@@ -31,9 +31,9 @@ impl<I: PacketIo + Waitable> Lane<I> {
                     Ok(lane.stack.echo_bind(local.ip(), local.port())?)
                 });
             }
-            Some(Request::Listen { local, backlog, wake }) => {
+            Some(Request::Listen { local, options, backlog, wake }) => {
                 self.listen(slot, wake, backlog as usize, |lane| {
-                    lane.stack.tcp_listen(local, backlog as usize)
+                    lane.stack.tcp_listen_with(local, backlog as usize, options)
                 });
             }
             Some(Request::Look) => self.look(slot),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use netlane_core::KeepAlive;
+use netlane_core::{BindOptions, KeepAlive};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A [`Request`] for one slot, as it travels through a job ring.
@@ -28,9 +28,9 @@ pub(crate) enum Request {
     /// Begin to connect.
     Connect { local: Option<SocketAddr>, remote: SocketAddr },
     /// Listen. Like all sockets that have a part on each lane, it wakes those who wait at the slot `wake`.
-    Listen { local: SocketAddr, backlog: u32, wake: u32 },
+    Listen { local: SocketAddr, options: BindOptions, backlog: u32, wake: u32 },
     /// Take UDP datagrams.
-    BindUdp { local: SocketAddr, wake: u32 },
+    BindUdp { local: SocketAddr, options: BindOptions, wake: u32 },
     /// Take ICMP echo replies to the identifier that stands in the port's place.
     BindEcho { local: SocketAddr, wake: u32 },
     /// Take datagrams from this peer only, or from all.
@@ -77,10 +77,10 @@ impl Request {
         match self {
             Self::Look => job(LOOK, 0, 0, none),
             Self::Connect { local, remote } => job(CONNECT, 0, 0, Ends::to_words(local, Some(remote))),
-            Self::Listen { local, backlog, wake } => {
-                job(LISTEN, wake, backlog, Ends::to_words(Some(local), None))
+            Self::Listen { local, options, backlog, wake } => {
+                job(LISTEN, wake, backlog, bind_words(local, options))
             }
-            Self::BindUdp { local, wake } => job(BIND_UDP, wake, 0, Ends::to_words(Some(local), None)),
+            Self::BindUdp { local, options, wake } => job(BIND_UDP, wake, 0, bind_words(local, options)),
             Self::BindEcho { local, wake } => job(BIND_ECHO, wake, 0, Ends::to_words(Some(local), None)),
             Self::ConnectUdp { peer } => job(CONNECT_UDP, 0, 0, Ends::to_words(None, peer)),
             Self::Join { group } => job(JOIN, 0, 0, Ends::to_words(None, Some(SocketAddr::new(group, 0)))),
@@ -113,8 +113,10 @@ impl Job {
         Some(match kind {
             LOOK => Request::Look,
             CONNECT => Request::Connect { local: ends.local, remote: ends.remote? },
-            LISTEN => Request::Listen { local: ends.local?, backlog: value, wake },
-            BIND_UDP => Request::BindUdp { local: ends.local?, wake },
+            LISTEN => {
+                Request::Listen { local: ends.local?, options: bind_options(words), backlog: value, wake }
+            }
+            BIND_UDP => Request::BindUdp { local: ends.local?, options: bind_options(words), wake },
             BIND_ECHO => Request::BindEcho { local: ends.local?, wake },
             CONNECT_UDP => Request::ConnectUdp { peer: ends.remote },
             JOIN => Request::Join { group: ends.remote?.ip() },
@@ -162,6 +164,19 @@ const GROUP_LOOP: u32 = 17;
 const DONT_FRAGMENT: u32 = 18;
 const NO_USER_TIMEOUT: u32 = 19;
 const USER_TIMEOUT: u32 = 20;
+
+/// A socket that is to be bound has no peer, whose first word has the options, a bit each.
+fn bind_words(local: SocketAddr, options: BindOptions) -> [u64; 5] {
+    let BindOptions { reuse_address, reuse_port, only_v6 } = options;
+    let mut words = Ends::to_words(Some(local), None);
+    words[2] = u64::from(reuse_address) | u64::from(reuse_port) << 1 | u64::from(only_v6) << 2;
+    words
+}
+
+fn bind_options(words: [u64; 5]) -> BindOptions {
+    let has = |bit: u32| words[2] & 1 << bit != 0;
+    BindOptions { reuse_address: has(0), reuse_port: has(1), only_v6: has(2) }
+}
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
@@ -218,12 +233,14 @@ mod tests {
     fn a_request_arrives_as_it_was_sent() {
         let keepalive =
             KeepAlive { idle: Duration::from_secs(7_200), interval: Duration::from_millis(1), probes: 9 };
+        let shared = BindOptions { reuse_address: true, ..BindOptions::default() };
+        let divided = BindOptions { reuse_port: true, only_v6: true, ..BindOptions::default() };
         for request in [
             Request::Look,
             Request::Connect { local: None, remote: any("10.0.0.1:80") },
             Request::Connect { local: Some(any("[fe80::1]:0")), remote: any("[2001:db8::1]:65535") },
-            Request::Listen { local: any("0.0.0.0:80"), backlog: 128, wake: 7 },
-            Request::BindUdp { local: any("10.0.0.1:53"), wake: 1 },
+            Request::Listen { local: any("[::]:80"), options: divided, backlog: 128, wake: 7 },
+            Request::BindUdp { local: any("10.0.0.1:53"), options: shared, wake: 1 },
             Request::BindEcho { local: any("0.0.0.0:0"), wake: 2 },
             Request::ConnectUdp { peer: None },
             Request::ConnectUdp { peer: Some(any("10.0.0.1:53")) },

@@ -6,6 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 use netlane_packet_io::PacketIo;
 
 use super::Stack;
+use super::bindings::BindOptions;
 use super::datagrams::echo_protocol;
 use super::link::Fragmentation;
 use super::segments::context;
@@ -91,15 +92,28 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// # Errors
     /// [`BindError`]. Port 0 is [`BindError::InUse`]: a listener has to be found.
     pub fn tcp_listen(&mut self, local: SocketAddr, backlog: usize) -> Result<SocketId, BindError> {
+        self.tcp_listen_with(local, backlog, BindOptions::default())
+    }
+
+    /// As [`tcp_listen`](Self::tcp_listen), and may share the port with other listeners.
+    ///
+    /// # Errors
+    /// Those of [`tcp_listen`](Self::tcp_listen).
+    pub fn tcp_listen_with(
+        &mut self,
+        local: SocketAddr,
+        backlog: usize,
+        options: BindOptions,
+    ) -> Result<SocketId, BindError> {
         let local = self.bindable(local)?;
-        if local.port == 0 || self.sockets.demux.listener_conflicts(local) {
+        if local.port == 0 || self.sockets.demux.bindings.conflicts(Protocol::TCP, local, options) {
             return Err(BindError::InUse);
         }
         let backlog = backlog.min(self.limits.accept_queue);
         let listener = Box::new(Listener::new(local, backlog));
         let id = self.sockets.table.insert(Socket::new(Kind::Listener(listener)));
         let id = id.ok_or(BindError::TableFull)?;
-        self.sockets.demux.add_listener(local, id);
+        self.sockets.demux.bindings.add(Protocol::TCP, local, options, id);
         if self.tcp.fast_open {
             let _ = self.tcp_set_fast_open(id, Some(self.limits.fast_open_queue));
         }
@@ -349,7 +363,15 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// # Errors
     /// [`BindError`].
     pub fn udp_bind(&mut self, local: SocketAddr) -> Result<SocketId, BindError> {
-        self.bind_datagrams(Protocol::UDP, local)
+        self.udp_bind_with(local, BindOptions::default())
+    }
+
+    /// As [`udp_bind`](Self::udp_bind), and may share the port with other sockets.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn udp_bind_with(&mut self, local: SocketAddr, options: BindOptions) -> Result<SocketId, BindError> {
+        self.bind_datagrams(Protocol::UDP, local, options)
     }
 
     /// Takes the ICMP echo replies to `local` that carry the identifier `ident`; 0 stands for a free one. The
@@ -358,7 +380,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// # Errors
     /// [`BindError`].
     pub fn echo_bind(&mut self, local: IpAddr, ident: u16) -> Result<SocketId, BindError> {
-        self.bind_datagrams(echo_protocol(local.into()), SocketAddr::new(local, ident))
+        self.bind_datagrams(
+            echo_protocol(local.into()),
+            SocketAddr::new(local, ident),
+            BindOptions::default(),
+        )
     }
 
     /// Takes datagrams from `peer` alone, or again from everybody.
@@ -407,7 +433,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         if self.sockets.buffers.queued(&closed.send) == 0 {
             self.sockets.remove(socket);
         } else {
-            self.sockets.demux.remove_datagram(closed.protocol, closed.local, socket);
+            self.sockets.demux.bindings.remove(closed.protocol, closed.local, socket);
             self.sockets.silence(socket);
             self.sockets.owe(socket);
         }
@@ -506,16 +532,21 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         Ok(tuple)
     }
 
-    fn bind_datagrams(&mut self, protocol: Protocol, local: SocketAddr) -> Result<SocketId, BindError> {
+    fn bind_datagrams(
+        &mut self,
+        protocol: Protocol,
+        local: SocketAddr,
+        options: BindOptions,
+    ) -> Result<SocketId, BindError> {
         let mut local = self.bindable(local)?;
         if local.port == 0 {
             let port = self.free_datagram_port(protocol, local.address);
             local = local.with_port(port.ok_or(BindError::InUse)?);
         }
-        if self.sockets.demux.datagram_conflicts(protocol, local) {
+        if self.sockets.demux.bindings.conflicts(protocol, local, options) {
             return Err(BindError::InUse);
         }
-        let id = self.sockets.add_datagram(protocol, local, &self.tcp)?;
+        let id = self.sockets.add_datagram(protocol, local, options, &self.tcp)?;
         self.sockets.notify(id, Readiness::WRITABLE);
         Ok(id)
     }

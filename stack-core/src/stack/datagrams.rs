@@ -3,6 +3,7 @@
 use netlane_packet_io::{PacketIo, TxChecksum, TxOffload};
 
 use super::Stack;
+use super::bindings::Suited;
 use super::departure::Stalled;
 use super::ingress::Incoming;
 use super::link::{NotSent, Outgoing};
@@ -64,24 +65,42 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             remote: remote.socket_addr(),
             local: local.address.into(),
         };
+        if local.address.is_multicast() || self.link.interface.is_broadcast(local.address) {
+            return self.deliver_to_all(protocol, local, remote, &header, payload);
+        }
+        let Some(id) = self.sockets.datagram(protocol, local, remote) else { return false };
+        self.store(id, &header, payload);
+        true
+    }
+
+    /// Puts a datagram into each socket that has joined the group that `local` is, or that hears everybody.
+    fn deliver_to_all(
+        &mut self,
+        protocol: Protocol,
+        local: Endpoint,
+        remote: Endpoint,
+        header: &DatagramHeader,
+        payload: [&[u8]; 2],
+    ) -> bool {
         let is_group = local.address.is_multicast();
-        let for_many = is_group || self.link.interface.is_broadcast(local.address);
         let mut delivered = false;
-        for id in self.sockets.demux.datagrams(protocol, local).into_iter().flatten() {
+        for n in 0.. {
+            let Some(id) = self.sockets.demux.bindings.nth(protocol, local, n) else { break };
             let Some(socket) = self.sockets.table.datagram_mut(id) else { continue };
-            if !socket.wants(remote) || (is_group && !socket.hears(local.address)) {
-                continue;
-            }
-            match socket.store(&mut self.sockets.buffers, &header, payload) {
-                Ok(()) => self.sockets.notify(id, Readiness::READABLE),
-                Err(_) => self.counters.rx_socket_full += 1,
-            }
-            delivered = true;
-            if !for_many {
-                break;
+            if socket.suits(remote) != Suited::Not && (!is_group || socket.hears(local.address)) {
+                self.store(id, header, payload);
+                delivered = true;
             }
         }
         delivered
+    }
+
+    fn store(&mut self, id: SocketId, header: &DatagramHeader, payload: [&[u8]; 2]) {
+        let Some(socket) = self.sockets.table.datagram_mut(id) else { return };
+        match socket.store(&mut self.sockets.buffers, header, payload) {
+            Ok(()) => self.sockets.notify(id, Readiness::READABLE),
+            Err(_) => self.counters.rx_socket_full += 1,
+        }
     }
 
     /// Sends the datagrams that a socket has queued.

@@ -147,9 +147,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             }
             QuotedTransport::Udp { src_port, dst_port } => {
                 let (local, remote) = (Endpoint::new(local, src_port), Endpoint::new(remote, dst_port));
-                let sender = self.sockets.demux.datagram(Protocol::UDP, local);
-                let socket = sender.and_then(|id| self.sockets.table.datagram_mut(id));
-                if socket.is_some_and(|socket| socket.wants(remote)) {
+                if self.sockets.datagram(Protocol::UDP, local, remote).is_some() {
                     self.learn_path_mtu(remote.address, mtu, sent);
                 }
             }
@@ -195,9 +193,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     /// RFC 1122 §4.1.3.3: a socket that has chosen its peer is told.
     fn datagram_unreachable(&mut self, tuple: &FourTuple, error: SocketError) {
-        let Some(id) = self.sockets.demux.datagram(Protocol::UDP, tuple.local) else { return };
+        let FourTuple { local, remote } = *tuple;
+        let Some(id) = self.sockets.datagram(Protocol::UDP, local, remote) else { return };
         let Some(socket) = self.sockets.table.datagram_mut(id) else { return };
-        if socket.peer == Some(tuple.remote) {
+        if socket.peer == Some(remote) {
             socket.error = Some(error);
             self.sockets.notify(id, Readiness::ERROR);
         }

@@ -52,7 +52,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// The listener that a segment opens a connection with, if it is a SYN for one.
     fn listener_for(&self, tuple: &FourTuple, segment: &Segment<'_>) -> Option<SocketId> {
         let kind = segment.flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::FIN);
-        (kind == TcpFlags::SYN).then(|| self.sockets.demux.listener(tuple.local)).flatten()
+        (kind == TcpFlags::SYN).then(|| self.sockets.listener(tuple)).flatten()
     }
 
     /// A SYN for a listener: it is remembered, or answered with a cookie.
@@ -158,7 +158,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         if self.now >= self.cookies_until || kind != TcpFlags::ACK {
             return false;
         }
-        let Some(listener) = self.sockets.demux.listener(tuple.local) else { return false };
+        let Some(listener) = self.sockets.listener(tuple) else { return false };
         let ours = self.offer(tuple);
         let Some(exchange) = syn_cookie::open(&self.secret, tuple, segment, ours, self.now) else {
             self.counters.tcp_syn_cookies_refused += 1;

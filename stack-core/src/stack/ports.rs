@@ -3,6 +3,7 @@
 use netlane_packet_io::PacketIo;
 
 use super::Stack;
+use super::bindings::BindOptions;
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::tcp::{Endpoint, FourTuple};
@@ -25,7 +26,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let (passed, port) = (0..).zip(ports_from(start)).find(|&(_, port)| {
             usize::from(port) % self.queues == self.queue
                 && self.sockets.connection_between(&tuple(port)).is_none()
-                && self.sockets.demux.listener(Endpoint::new(local, port)).is_none()
+                && self.sockets.listener(&tuple(port)).is_none()
         })?;
         *tried = tried.wrapping_add(passed + 1);
         Some(port)
@@ -34,8 +35,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// A local port for datagrams, or an identifier for echoes, that no other socket on `local` has.
     pub(super) fn free_datagram_port(&mut self, protocol: Protocol, local: Address) -> Option<u16> {
         let start = self.rng.u32(..);
+        let bindings = &self.sockets.demux.bindings;
         ports_from(start)
-            .find(|&port| !self.sockets.demux.datagram_conflicts(protocol, Endpoint::new(local, port)))
+            .find(|&port| !bindings.conflicts(protocol, Endpoint::new(local, port), BindOptions::default()))
     }
 }
 

@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use bitflags::bitflags;
 
 use super::BindError;
+use super::bindings::{BindOptions, Suited};
 use super::link::Fragmentation;
 use super::table::{self, Demux, Slot, Table};
 use crate::buffers::{BufferRequest, Buffers, HeapBuffers};
@@ -165,6 +166,22 @@ impl<B: Buffers> Sockets<B> {
         self.demux.connection(&self.table, tuple, Socket::tuple)
     }
 
+    /// The listener for a connection that a peer opens.
+    pub(crate) fn listener(&self, tuple: &FourTuple) -> Option<SocketId> {
+        let FourTuple { local, remote } = *tuple;
+        self.demux.bindings.find(Protocol::TCP, local, remote, |_| Suited::Any)
+    }
+
+    /// The datagram socket for what comes from `remote` to the one address `local`.
+    #[inline]
+    pub(crate) fn datagram(&self, protocol: Protocol, local: Endpoint, remote: Endpoint) -> Option<SocketId> {
+        let suited = |id| match self.table.get(id).map(|socket| &socket.kind) {
+            Some(Kind::Datagram(socket)) => socket.suits(remote),
+            _ => Suited::Not,
+        };
+        self.demux.bindings.find(protocol, local, remote, suited)
+    }
+
     /// Adds a connection to the table and the demux, or drops it where the table is full.
     pub(crate) fn add_connection(&mut self, connection: Connection<B>) -> Option<SocketId> {
         let tuple = connection.tuple;
@@ -173,11 +190,12 @@ impl<B: Buffers> Sockets<B> {
         Some(id)
     }
 
-    /// Adds a socket for datagrams to `local`, which no other has.
+    /// Adds a socket for datagrams to `local`, which no other has that does not share it.
     pub(crate) fn add_datagram(
         &mut self,
         protocol: Protocol,
         local: Endpoint,
+        options: BindOptions,
         config: &TcpConfig,
     ) -> Result<SocketId, BindError> {
         let id = self.table.vacancy().ok_or(BindError::TableFull)?;
@@ -194,7 +212,7 @@ impl<B: Buffers> Sockets<B> {
         };
         let id =
             self.table.insert(Socket::new(Kind::Datagram(Box::new(socket)))).ok_or(BindError::TableFull)?;
-        self.demux.add_datagram(protocol, local, id);
+        self.demux.bindings.add(protocol, local, options, id);
         Ok(id)
     }
 
@@ -225,11 +243,11 @@ impl<B: Buffers> Sockets<B> {
                 connection.state.into_buffers()
             }
             Kind::Listener(listener) => {
-                self.demux.remove_listener(listener.local);
+                self.demux.bindings.remove(Protocol::TCP, listener.local, id);
                 None
             }
             Kind::Datagram(socket) => {
-                self.demux.remove_datagram(socket.protocol, socket.local, id);
+                self.demux.bindings.remove(socket.protocol, socket.local, id);
                 Some((socket.send, socket.receive))
             }
         };

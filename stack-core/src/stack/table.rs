@@ -2,16 +2,15 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::hash::{BuildHasher, Hash};
+use core::hash::BuildHasher;
 
 use foldhash::quality::FixedState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 
-use crate::address::Address;
+use super::bindings::Bindings;
 use crate::chunked::Chunked;
 use crate::socket::SocketId;
-use crate::tcp::{Endpoint, FourTuple};
-use crate::wire::Protocol;
+use crate::tcp::FourTuple;
 
 /// Slots that are used again and again, each use with a generation of its own.
 #[derive(Debug)]
@@ -144,8 +143,8 @@ pub(crate) struct Demux {
     /// The slots of connections, in shards by their hash. A shard that is full grows on its own, so that no packet
     /// waits until millions of connections have moved.
     connections: Box<[HashTable<u32>]>,
-    listeners: HashMap<Endpoint, SocketId, FixedState>,
-    datagrams: HashMap<(Protocol, Endpoint), SocketId, FixedState>,
+    /// Listeners and datagram sockets.
+    pub(crate) bindings: Bindings,
     hasher: FixedState,
 }
 
@@ -156,8 +155,7 @@ impl Demux {
         let shards = (sockets / CONNECTIONS_OF_A_SHARD).clamp(1, MOST_SHARDS).next_power_of_two();
         Self {
             connections: (0..shards).map(|_| HashTable::new()).collect(),
-            listeners: HashMap::with_hasher(hasher.clone()),
-            datagrams: HashMap::with_hasher(hasher.clone()),
+            bindings: Bindings::new(&hasher),
             hasher,
         }
     }
@@ -207,71 +205,6 @@ impl Demux {
     fn shard(&self, hash: u64) -> usize {
         (hash >> 32) as usize & (self.connections.len() - 1)
     }
-
-    /// The listener for connections to `local`: one on that address, else one on all.
-    pub(crate) fn listener(&self, local: Endpoint) -> Option<SocketId> {
-        bound(&self.listeners, local, |end| end)
-    }
-
-    /// The datagram socket for packets of `protocol` to `local`: one on that address, else one on all.
-    pub(crate) fn datagram(&self, protocol: Protocol, local: Endpoint) -> Option<SocketId> {
-        bound(&self.datagrams, local, |end| (protocol, end))
-    }
-
-    /// The datagram sockets for packets of `protocol` to `local`: one on that address, and one on all.
-    pub(crate) fn datagrams(&self, protocol: Protocol, local: Endpoint) -> [Option<SocketId>; 2] {
-        [local, local.anywhere()].map(|end| self.datagrams.get(&(protocol, end)).copied())
-    }
-
-    /// Whether a listener on `local` would take connections from another one.
-    pub(crate) fn listener_conflicts(&self, local: Endpoint) -> bool {
-        names(local).any(|local| self.listeners.contains_key(&local))
-    }
-
-    /// Whether a socket on `local` would take datagrams from another one.
-    pub(crate) fn datagram_conflicts(&self, protocol: Protocol, local: Endpoint) -> bool {
-        names(local).any(|local| self.datagrams.contains_key(&(protocol, local)))
-    }
-
-    pub(crate) fn add_listener(&mut self, local: Endpoint, id: SocketId) {
-        self.listeners.extend(names(local).map(|local| (local, id)));
-    }
-
-    pub(crate) fn remove_listener(&mut self, local: Endpoint) {
-        for local in names(local) {
-            self.listeners.remove(&local);
-        }
-    }
-
-    pub(crate) fn add_datagram(&mut self, protocol: Protocol, local: Endpoint, id: SocketId) {
-        self.datagrams.extend(names(local).map(|local| ((protocol, local), id)));
-    }
-
-    pub(crate) fn remove_datagram(&mut self, protocol: Protocol, local: Endpoint, id: SocketId) {
-        for local in names(local) {
-            // A socket that was closed with datagrams left to send may have a successor here.
-            if self.datagrams.get(&(protocol, local)) == Some(&id) {
-                self.datagrams.remove(&(protocol, local));
-            }
-        }
-    }
-}
-
-/// The ends under which a socket on `local` is found: who takes what comes to any address of IPv6 takes what comes to
-/// those of IPv4 as well (RFC 3493 §3.7).
-fn names(local: Endpoint) -> impl Iterator<Item = Endpoint> {
-    let both = local.address == Address::ANY_V6;
-    let v4 = both.then_some(Endpoint { address: Address::ANY_V4, ..local });
-    core::iter::once(local).chain(v4)
-}
-
-fn bound<K: Hash + Eq>(
-    map: &HashMap<K, SocketId, FixedState>,
-    local: Endpoint,
-    key: impl Fn(Endpoint) -> K,
-) -> Option<SocketId> {
-    let anywhere = local.anywhere();
-    map.get(&key(local)).or_else(|| map.get(&key(anywhere))).copied()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use netlane_core::wire::{Fragment, MacAddr, Protocol, Sum, UdpDatagram};
-use netlane_core::{BindError, Readiness, RecvError, SendError, SocketError, SocketId, Stale};
+use netlane_core::{Readiness, RecvError, SendError, SocketError, SocketId, Stale};
 use netlane_sim::{Host, Script, World, pattern, seed};
 
 use crate::frames::{PEER, STACK, parse_ip, parse_udp, udp};
@@ -199,25 +199,6 @@ fn full_send_buffer_would_block_until_datagrams_have_left() {
     assert_eq!(script.skip(), queued);
     let event = script.stack().next_event().expect("room again");
     assert_eq!((event.socket, event.ready), (socket, Readiness::WRITABLE));
-}
-
-#[test]
-fn addresses_and_ports_are_bound_once() {
-    let mut script = Script::new();
-    let end = |text: &str| text.parse::<SocketAddr>().unwrap();
-    let stack = script.stack();
-    let socket = stack.udp_bind(end("10.0.0.1:53")).unwrap();
-    assert_eq!(stack.udp_bind(end("10.0.0.1:53")), Err(BindError::InUse));
-    assert_eq!(stack.udp_bind(end("10.0.0.7:53")), Err(BindError::NotLocal));
-    // The same port on all addresses takes what no closer one does.
-    let wide = stack.udp_bind(end("0.0.0.0:53")).unwrap();
-    assert!(stack.tcp_listen(end("10.0.0.1:53"), 1).is_ok(), "TCP has ports of its own");
-    script.inject_frame(&udp((PEER, 99), (STACK, 53), b"close"));
-    assert!(receive(&mut script, socket).is_some());
-    assert!(receive(&mut script, wide).is_none());
-    script.stack().datagram_close(socket).unwrap();
-    script.inject_frame(&udp((PEER, 99), (STACK, 53), b"wide"));
-    assert!(receive(&mut script, wide).is_some());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use netlane_core::{BindError, ConnectError};
-use netlane_sim::{Script, ack, rst_ack, syn, syn_ack};
+use netlane_sim::{Script, ack, syn, syn_ack};
 
 fn port(port: u16) -> SocketAddr {
     SocketAddr::new(Script::STACK.ip(), port)
@@ -98,24 +98,4 @@ fn groups_and_everybody_cannot_be_connected_to() {
         let refused = script.stack().tcp_connect(None, nobody.parse().unwrap());
         assert_eq!(refused, Err(ConnectError::Unreachable), "{nobody}");
     }
-}
-
-#[test]
-fn listener_on_one_address_comes_before_one_on_all() {
-    let mut script = Script::new();
-    let wide = script.stack().tcp_listen("0.0.0.0:8000".parse().unwrap(), 4).unwrap();
-    script.inject(syn().port(1_001));
-    script.skip();
-    script.inject(ack(1).port(1_001));
-    assert!(script.stack().tcp_accept(wide).unwrap().is_some());
-    let close = script.listen();
-    script.inject(syn().port(1_002));
-    script.skip();
-    script.inject(ack(1).port(1_002));
-    assert!(script.stack().tcp_accept(wide).unwrap().is_none());
-    assert!(script.stack().tcp_accept(close).unwrap().is_some());
-    script.stack().tcp_close(close).unwrap();
-    script.stack().tcp_close(wide).unwrap();
-    script.inject(syn().port(1_003));
-    script.expect(rst_ack(0, 1).port(1_003));
 }

@@ -1,5 +1,6 @@
 //! Everything below and beside TCP: ARP, routes, ICMP, UDP, malformed packets, and the limits of tables.
 
+mod bindings;
 mod datagrams;
 mod dhcp;
 mod fragments;

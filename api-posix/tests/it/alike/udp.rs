@@ -1,7 +1,7 @@
 //! Datagrams.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::host::{Datagrams, Host, Listener, Pair, Watched};
@@ -24,6 +24,8 @@ alike! {
     receiving_without_blocking
     receiving_with_a_timeout
     binding_twice
+    binding_to_all_addresses_as_well
+    binding_for_ipv6_as_well
     binding_to_a_foreign_address
     port_zero_is_replaced_by_a_free_one
     tcp_and_udp_have_ports_of_their_own
@@ -232,6 +234,31 @@ fn port_zero_is_replaced_by_a_free_one<H: Host>(pair: &Pair<H>, log: &mut Log) -
     all.send_to(b"y", from)?;
     let (_, from) = client.recv_from(&mut [0; 4])?;
     log.note("answers from the address asked", from.ip() == pair.server.address());
+    Ok(())
+}
+
+fn binding_to_all_addresses_as_well<H: Host>(pair: &Pair<H>, log: &mut Log) -> io::Result<()> {
+    let close = pair.server.datagrams(pair.server.any())?;
+    let port = close.local_addr()?.port();
+    log.answer("all", &pair.server.datagrams(SocketAddr::new(ANY, port)).map(drop));
+    drop(close);
+    let wide = pair.server.datagrams(SocketAddr::new(ANY, 0))?;
+    let port = wide.local_addr()?.port();
+    log.answer("one", &pair.server.datagrams(SocketAddr::new(pair.server.address(), port)).map(drop));
+    let listener = pair.server.listen(SocketAddr::new(ANY, 0))?;
+    let port = listener.local_addr()?.port();
+    log.answer("listen", &pair.server.listen(SocketAddr::new(pair.server.address(), port)).map(drop));
+    Ok(())
+}
+
+fn binding_for_ipv6_as_well<H: Host>(pair: &Pair<H>, log: &mut Log) -> io::Result<()> {
+    let v6 = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let close = pair.server.datagrams(pair.server.any())?;
+    let port = close.local_addr()?.port();
+    log.answer("both families", &pair.server.datagrams(SocketAddr::new(v6, port)).map(drop));
+    let both = pair.server.datagrams(SocketAddr::new(v6, 0))?;
+    let port = both.local_addr()?.port();
+    log.answer("the other", &pair.server.datagrams(SocketAddr::new(ANY, port)).map(drop));
     Ok(())
 }
 
