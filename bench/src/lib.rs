@@ -4,6 +4,11 @@
 //! subjects get the same MTU, the same socket buffers and the same checksums; what differs is the stack.
 
 pub mod cpu_time;
+#[cfg(feature = "lwip")]
+pub mod lwip;
+#[cfg(not(feature = "lwip"))]
+#[path = "lwip/missing.rs"]
+pub mod lwip;
 pub mod many;
 pub mod memory;
 pub mod netlane;
@@ -29,6 +34,15 @@ impl Default for Conditions {
 
 /// Two stacks of one kind, joined in memory: a client and a server.
 pub trait Subject {
+    /// What else holds for it under the default conditions, in a few words: the bytes of its segments, its buffers.
+    const TERMS: &'static str;
+
+    /// Why it cannot do a comparison under these conditions, with so many idle connections, where it cannot.
+    #[must_use]
+    fn refusal(_conditions: Conditions, _idle: usize) -> Option<&'static str> {
+        None
+    }
+
     /// Sets the two stacks up, with `idle` established connections that nobody uses.
     fn new(conditions: Conditions, idle: usize) -> Self
     where
@@ -40,6 +54,9 @@ pub trait Subject {
 
     /// Sends 64 bytes to the server and back over one connection, `count` times, one after the other.
     fn round_trips(&mut self, count: u64);
+
+    /// The same, each over a connection picked at random among all that are open.
+    fn round_trips_among(&mut self, count: u64);
 
     /// Opens a connection, sends 64 bytes to the server and back, and closes it, `count` times, one after the
     /// other.

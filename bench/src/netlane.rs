@@ -16,8 +16,9 @@ pub struct Netlane {
     server: Stack<Memory, HeapBuffers>,
     listener: SocketId,
     now: Instant,
-    /// The connection that bulk transfers and round trips use, as each end names it.
-    connection: (SocketId, SocketId),
+    /// The connections that stay open, as each end names them. Bulk transfers and round trips use the last.
+    connections: Vec<(SocketId, SocketId)>,
+    rng: fastrand::Rng,
     piece: Vec<u8>,
 }
 
@@ -87,6 +88,8 @@ impl Netlane {
 }
 
 impl Subject for Netlane {
+    const TERMS: &'static str = "segments of 1,448 bytes and a timestamp, buffers of 256 KiB";
+
     fn new(conditions: Conditions, idle: usize) -> Self {
         let offload = if conditions.checksums { Offload::None } else { Offload::Checksum };
         let config = MemoryConfig { mtu: conditions.mtu, offload, ..MemoryConfig::default() };
@@ -95,19 +98,19 @@ impl Subject for Netlane {
         let mut server = Self::stack(b.open(), "10.0.0.2/8", conditions);
         let any = SocketAddr::from(([0, 0, 0, 0], PORT));
         let listener = server.tcp_listen(any, 65_536).expect("a free port");
-        let nobody = (listener, listener);
-        let now = Instant::ZERO;
-        let mut pair = Self { client, server, listener, now, connection: nobody, piece: vec![7; PIECE] };
-        for _ in 0..idle {
-            pair.connect();
+        let (now, connections) = (Instant::ZERO, Vec::with_capacity(idle + 1));
+        let rng = fastrand::Rng::with_seed(1);
+        let mut pair = Self { client, server, listener, now, connections, rng, piece: vec![7; PIECE] };
+        for _ in 0..=idle {
+            let connection = pair.connect();
+            pair.connections.push(connection);
         }
-        pair.connection = pair.connect();
         pair.drop_events();
         pair
     }
 
     fn bulk(&mut self, bytes: u64) -> u64 {
-        let (client, server) = self.connection;
+        let (client, server) = self.connections[self.connections.len() - 1];
         let before = self.client.counters().tcp_segments_sent;
         let (mut sent, mut received) = (0, 0);
         let mut sink = vec![0; PIECE];
@@ -131,8 +134,16 @@ impl Subject for Netlane {
     }
 
     fn round_trips(&mut self, count: u64) {
-        let (client, server) = self.connection;
+        let (client, server) = self.connections[self.connections.len() - 1];
         for _ in 0..count {
+            self.echo(client, server);
+            self.drop_events();
+        }
+    }
+
+    fn round_trips_among(&mut self, count: u64) {
+        for _ in 0..count {
+            let (client, server) = self.connections[self.rng.usize(..self.connections.len())];
             self.echo(client, server);
             self.drop_events();
         }

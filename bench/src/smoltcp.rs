@@ -19,8 +19,9 @@ pub struct Smoltcp {
     now: Instant,
     next_port: u16,
     conditions: Conditions,
-    /// The connection that bulk transfers and round trips use, as each end names it.
-    connection: (SocketHandle, SocketHandle),
+    /// The connections that stay open, as each end names them. Bulk transfers and round trips use the last.
+    connections: Vec<(SocketHandle, SocketHandle)>,
+    rng: fastrand::Rng,
     piece: Vec<u8>,
 }
 
@@ -184,6 +185,8 @@ impl Smoltcp {
 }
 
 impl Subject for Smoltcp {
+    const TERMS: &'static str = "segments of 1,460 bytes, buffers of 256 KiB";
+
     fn new(conditions: Conditions, idle: usize) -> Self {
         let (ab, ba) = (Rc::<RefCell<VecDeque<_>>>::default(), Rc::<RefCell<VecDeque<_>>>::default());
         let spare = Rc::<RefCell<Vec<_>>>::default();
@@ -199,18 +202,19 @@ impl Subject for Smoltcp {
             now: Instant::ZERO,
             next_port: 49_151,
             conditions,
-            connection: Default::default(),
+            connections: Vec::with_capacity(idle + 1),
+            rng: fastrand::Rng::with_seed(1),
             piece: vec![7; PIECE],
         };
-        for _ in 0..idle {
-            pair.connect(MESSAGE);
+        for number in 0..=idle {
+            let connection = pair.connect(if number < idle { MESSAGE } else { conditions.buffer });
+            pair.connections.push(connection);
         }
-        pair.connection = pair.connect(conditions.buffer);
         pair
     }
 
     fn bulk(&mut self, bytes: u64) -> u64 {
-        let (client, server) = self.connection;
+        let (client, server) = self.connections[self.connections.len() - 1];
         let (mut sent, mut received) = (0, 0);
         let mut sink = vec![0; PIECE];
         while received < bytes {
@@ -238,8 +242,15 @@ impl Subject for Smoltcp {
     }
 
     fn round_trips(&mut self, count: u64) {
-        let (client, server) = self.connection;
+        let (client, server) = self.connections[self.connections.len() - 1];
         for _ in 0..count {
+            self.echo(client, server);
+        }
+    }
+
+    fn round_trips_among(&mut self, count: u64) {
+        for _ in 0..count {
+            let (client, server) = self.connections[self.rng.usize(..self.connections.len())];
             self.echo(client, server);
         }
     }

@@ -1,17 +1,19 @@
-//! Two stacks in memory on one thread: bulk bytes, round trips and short connections, netlane beside smoltcp.
+//! Two stacks in memory on one thread: bulk bytes, round trips and short connections, netlane beside other stacks.
 //!
-//! The sides alternate within each round, and what counts is the ratio of their medians: times swing with the
+//! The sides take turns within each round, and what counts is the ratio of their medians: times swing with the
 //! machine, ratios of one run much less. For counts of instructions, which don't swing at all, run one side
 //! under callgrind with `--only`; see docs/benchmarks.md.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use anyhow::bail;
 use clap::{Parser, ValueEnum};
+use netlane_bench::lwip::Lwip;
 use netlane_bench::netlane::Netlane;
 use netlane_bench::smoltcp::Smoltcp;
-use netlane_bench::{Conditions, MESSAGE, Subject};
+use netlane_bench::{Conditions, MESSAGE, Subject, cpu_time};
 
-/// Measures two stacks in memory on one thread, netlane beside smoltcp.
+/// Measures two stacks in memory on one thread, netlane beside others.
 #[derive(Parser)]
 struct Arguments {
     /// Rounds, in each of which every side runs every workload once.
@@ -20,10 +22,10 @@ struct Arguments {
     /// Bytes of a bulk transfer, in MiB.
     #[arg(long, default_value_t = 512)]
     mebibytes: u64,
-    /// Round trips of a round; of short connections it has a twentieth.
+    /// Round trips of a round. It has a twentieth of that in short connections, and in round trips among all.
     #[arg(long, default_value_t = 200_000)]
     count: u64,
-    /// Established connections that nobody uses.
+    /// Established connections that nobody uses, except for round trips among all.
     #[arg(long, default_value_t = 0)]
     idle: usize,
     /// Runs one workload of one side once, and prints nothing: for counting instructions.
@@ -35,6 +37,7 @@ struct Arguments {
 enum Side {
     Netlane,
     Smoltcp,
+    Lwip,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,6 +48,8 @@ enum Workload {
     BulkNoChecksums,
     /// 64 bytes there and back on one connection.
     RoundTrips,
+    /// The same on connections picked at random among all: only where there are idle ones.
+    RoundTripsAmong,
     /// Connect, 64 bytes there and back, close.
     ShortConnections,
 }
@@ -52,56 +57,98 @@ enum Workload {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if let Some(only) = &arguments.only {
-        let parse = |text: &str| anyhow::Error::msg(format!("unknown name {text:?}: see --help"));
-        let side = Side::from_str(&only[0], true).map_err(|_| parse(&only[0]))?;
-        let workload = Workload::from_str(&only[1], true).map_err(|_| parse(&only[1]))?;
-        run(side, workload, &arguments);
+        let unknown = |text: &str| anyhow::Error::msg(format!("unknown name {text:?}: see --help"));
+        let side = Side::from_str(&only[0], true).map_err(|_| unknown(&only[0]))?;
+        let workload = Workload::from_str(&only[1], true).map_err(|_| unknown(&only[1]))?;
+        if let Err(reason) = run(side, workload, &arguments) {
+            bail!("{}: {reason}", name(side));
+        }
         return Ok(());
     }
+    for side in Side::value_variants() {
+        println!("{:<8} {}", name(*side), terms(*side));
+    }
     for workload in Workload::value_variants() {
-        compare(*workload, &arguments);
+        if *workload != Workload::RoundTripsAmong || arguments.idle > 0 {
+            compare(*workload, &arguments);
+        }
     }
     memcpy_limit(&arguments);
     Ok(())
 }
 
-/// Runs both sides in turn and prints what came out.
+/// Runs all sides in turn and prints what came out.
 fn compare(workload: Workload, arguments: &Arguments) {
-    let mut times = [Vec::new(), Vec::new()];
+    let sides = Side::value_variants();
+    let mut times = vec![Vec::new(); sides.len()];
     for round in 0..arguments.rounds {
-        // Whoever goes first in one round goes second in the next.
-        let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
-        for side in order {
-            times[side].push(run(Side::value_variants()[side], workload, arguments));
+        for turn in 0..sides.len() {
+            // Whoever goes first in one round goes last in the next.
+            let side = if round % 2 == 0 { turn } else { sides.len() - 1 - turn };
+            times[side].push(run(sides[side], workload, arguments));
         }
     }
-    let [ours, theirs] = times.map(median);
-    let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
-    let name = workload.to_possible_value().expect("no workload is hidden").get_name().to_owned();
-    let [ours, theirs] = [ours, theirs].map(|time| figure(workload, time, arguments));
-    println!("{name:<20} netlane {ours:>16}   smoltcp {theirs:>16}   ratio {ratio:.2}");
+    let medians: Vec<_> =
+        times.into_iter().map(|times| times.into_iter().collect::<Result<_, _>>().map(median)).collect();
+    let best = medians[1..].iter().flatten().min().copied();
+    for (&side, median) in sides.iter().zip(medians) {
+        let (title, against) = match (side, median, best) {
+            (Side::Netlane, Ok(ours), Some(best)) => {
+                let ratio = best.as_secs_f64() / ours.as_secs_f64();
+                (name(workload), format!("   {ratio:.2} times as fast as the better of the others"))
+            }
+            _ => (String::new(), String::new()),
+        };
+        let result = median.map_or_else(str::to_owned, |time| figure(workload, time, arguments));
+        println!("{title:<20} {:<8} {result:>18}{against}", name(side));
+    }
 }
 
-/// The time that one side takes for a workload, setting up apart.
-fn run(side: Side, workload: Workload, arguments: &Arguments) -> Duration {
+/// What else holds for a side, in a few words.
+fn terms(side: Side) -> &'static str {
+    match side {
+        Side::Netlane => Netlane::TERMS,
+        Side::Smoltcp => Smoltcp::TERMS,
+        Side::Lwip => Lwip::TERMS,
+    }
+}
+
+/// The processor's time that one side takes for a workload, setting up apart; or why it cannot do it.
+fn run(side: Side, workload: Workload, arguments: &Arguments) -> Result<Duration, &'static str> {
     match side {
         Side::Netlane => measure::<Netlane>(workload, arguments),
         Side::Smoltcp => measure::<Smoltcp>(workload, arguments),
+        Side::Lwip => measure::<Lwip>(workload, arguments),
     }
 }
 
-fn measure<S: Subject>(workload: Workload, arguments: &Arguments) -> Duration {
+fn measure<S: Subject>(workload: Workload, arguments: &Arguments) -> Result<Duration, &'static str> {
     let checksums = workload != Workload::BulkNoChecksums;
-    let mut subject = S::new(Conditions { checksums, ..Conditions::default() }, arguments.idle);
-    let start = Instant::now();
+    let conditions = Conditions { checksums, ..Conditions::default() };
+    if let Some(reason) = S::refusal(conditions, arguments.idle) {
+        return Err(reason);
+    }
+    let mut subject = S::new(conditions, arguments.idle);
+    // Valgrind does not know the clock.
+    let begin = arguments.only.is_none().then(cpu_time::now);
     match workload {
         Workload::Bulk | Workload::BulkNoChecksums => {
             subject.bulk(arguments.mebibytes << 20);
         }
-        Workload::RoundTrips => subject.round_trips(arguments.count),
-        Workload::ShortConnections => subject.short_connections(arguments.count / 20),
+        Workload::RoundTrips => subject.round_trips(times(workload, arguments)),
+        Workload::RoundTripsAmong => subject.round_trips_among(times(workload, arguments)),
+        Workload::ShortConnections => subject.short_connections(times(workload, arguments)),
     }
-    start.elapsed()
+    Ok(begin.map_or(Duration::ZERO, |begin| cpu_time::now() - begin))
+}
+
+/// How often a round does what it measures.
+fn times(workload: Workload, arguments: &Arguments) -> u64 {
+    match workload {
+        Workload::Bulk | Workload::BulkNoChecksums => 1,
+        Workload::RoundTrips => arguments.count,
+        Workload::RoundTripsAmong | Workload::ShortConnections => arguments.count.div_ceil(20),
+    }
 }
 
 /// Copies as much as a bulk transfer does at the least: from the user to the socket, to the frame, to the other
@@ -111,7 +158,7 @@ fn memcpy_limit(arguments: &Arguments) {
     const SEGMENT: usize = 1_448;
     let mut buffers = vec![vec![7_u8; 64 * 1_024]; COPIES + 1];
     let bytes = arguments.mebibytes << 20;
-    let start = Instant::now();
+    let begin = cpu_time::now();
     for at in (0..bytes as usize).step_by(SEGMENT) {
         let at = at % (64 * 1_024 - SEGMENT);
         for copy in 0..COPIES {
@@ -119,18 +166,23 @@ fn memcpy_limit(arguments: &Arguments) {
             std::hint::black_box(&mut to[at..at + SEGMENT]).copy_from_slice(&from[at..at + SEGMENT]);
         }
     }
-    let gigabits = bytes as f64 * 8e-9 / start.elapsed().as_secs_f64();
+    let gigabits = bytes as f64 * 8e-9 / (cpu_time::now() - begin).as_secs_f64();
     println!("four copies of the same bytes in segments of {SEGMENT}: {gigabits:.1} Gbit/s");
 }
 
+/// The name of a side or a workload, as the command line has it.
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().expect("nothing is hidden").get_name().to_owned()
+}
+
 fn figure(workload: Workload, time: Duration, arguments: &Arguments) -> String {
-    let nanos = time.as_nanos() as f64;
+    let each = time.as_nanos() as f64 / times(workload, arguments) as f64;
     match workload {
         Workload::Bulk | Workload::BulkNoChecksums => {
-            format!("{:.1} Gbit/s", (arguments.mebibytes << 20) as f64 * 8.0 / nanos)
+            format!("{:.1} Gbit/s", (arguments.mebibytes << 20) as f64 * 8.0 / each)
         }
-        Workload::RoundTrips => format!("{:.0} ns per {MESSAGE} B", nanos / arguments.count as f64),
-        Workload::ShortConnections => format!("{:.0} ns each", nanos / (arguments.count / 20) as f64),
+        Workload::RoundTrips | Workload::RoundTripsAmong => format!("{each:.0} ns per {MESSAGE} B"),
+        Workload::ShortConnections => format!("{each:.0} ns each"),
     }
 }
 
