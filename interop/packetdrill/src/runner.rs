@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use netlane_packetdrill::settings::SYSCTLS;
 use serde::Serialize;
 use tempfile::TempDir;
@@ -51,16 +51,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Bench {
     pub(crate) fn new(packetdrill: Option<&Path>, ipv6: bool) -> Result<Self> {
+        let packetdrill = find_packetdrill(packetdrill)?;
         let this = env::current_exe().context("where this program is")?;
-        let library = this.with_file_name("libnetlane_packetdrill.so");
-        if !library.exists() {
-            bail!("{} is missing: build it with `cargo build -p netlane-packetdrill`", library.display());
-        }
+        let library = find_library(&this)?;
         let stand_ins = tempfile::tempdir().context("a folder for a while")?;
         for name in stand_in::NAMES {
             symlink(&this, stand_ins.path().join(name)).with_context(|| format!("a link named {name}"))?;
         }
-        Ok(Self { packetdrill: find_packetdrill(packetdrill)?, library, ipv6, stand_ins })
+        Ok(Self { packetdrill, library, ipv6, stand_ins })
     }
 
     pub(crate) fn run_all(&self, scripts: &[Script]) -> Result<Vec<Outcome>> {
@@ -216,6 +214,15 @@ pub(crate) fn find_packetdrill(named: Option<&Path>) -> Result<PathBuf> {
          https://github.com/google/packetdrill (in gtests/net/packetdrill: ./configure && make; it needs bison and \
          flex), and name it with --packetdrill PATH or $PACKETDRILL",
     )
+}
+
+/// The library beside this program: cargo leaves it in the folder `deps`, and for tests nowhere else.
+fn find_library(this: &Path) -> Result<PathBuf> {
+    let name = "libnetlane_packetdrill.so";
+    let places = [this.with_file_name("deps").join(name), this.with_file_name(name)];
+    places.into_iter().find(|place| place.exists()).with_context(|| {
+        format!("{name} is not beside {}: build it with `cargo build -p netlane-packetdrill`", this.display())
+    })
 }
 
 /// Waits for the end of a script, and ends it when it takes too long.
