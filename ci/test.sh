@@ -25,18 +25,18 @@ fi
 readonly STAGES="\
 format    60  rustfmt leaves every file as it is
 scripts   300  shellcheck finds nothing in the shell scripts
-clippy    900  no warning, in all targets with all features
-docs      600  rustdoc without a warning
-features  600  the backends build in the combinations that users choose
-no-std    600  the core builds where there is no operating system
-tests    1500  unit, integration and documentation tests of all packages but interop
-loom      900  the rings and doorbells, in every order of their threads
-miri     1200  the rings, under an interpreter that sees undefined behaviour
-fuzz      900  each fuzz target for some seconds
-counts    900  a segment, an echo and a short connection take no more instructions than noted
-interop  1200  against the kernel's TCP and common programs, in network namespaces
-book      600  the book builds, and its links lead somewhere
-deps      900  licences, sources, duplicates and unused dependencies"
+clippy   1800  no warning, in all targets with all features
+docs      900  rustdoc without a warning
+features  900  the backends build in the combinations that users choose
+no-std    900  the core builds where there is no operating system
+tests    2700  unit, integration and documentation tests of all packages but interop
+loom     1800  the rings and doorbells, in every order of their threads
+miri     1800  the rings, under an interpreter that sees undefined behaviour
+fuzz     1800  each fuzz target for some seconds
+counts   1800  a segment, an echo and a short connection take no more instructions than noted
+interop  2400  against the kernel's TCP and common programs, in network namespaces
+book     1800  the book builds, and its links lead somewhere
+deps     1800  licences, sources, duplicates and unused dependencies"
 
 # --- the stages ---------------------------------------------------------------------------------------------------
 
