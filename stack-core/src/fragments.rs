@@ -209,7 +209,15 @@ impl Reassembly {
     }
 
     /// A packet whose time is over at `now`. Call it until there is none.
+    #[inline]
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Expired> {
+        if self.order.len() == 0 {
+            return None;
+        }
+        self.expire_oldest(now)
+    }
+
+    fn expire_oldest(&mut self, now: Instant) -> Option<Expired> {
         let slot = self.order.oldest()?;
         if self.packet(slot)?.deadline > now {
             return None;
@@ -219,7 +227,11 @@ impl Reassembly {
     }
 
     /// When [`expire`](Self::expire) has something to do, unless parts come before.
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.order.len() == 0 {
+            return None;
+        }
         let slot = self.order.oldest()?;
         Some(self.packets[slot as usize].as_ref()?.deadline)
     }

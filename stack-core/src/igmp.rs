@@ -154,6 +154,7 @@ impl Memberships {
     }
 
     /// What to say at `now`. Call it until there is nothing.
+    #[inline]
     pub(crate) fn poll(&mut self, now: Instant) -> Option<GroupReport> {
         if self.next.is_none_or(|next| next > now) {
             return None;
@@ -168,6 +169,7 @@ impl Memberships {
     }
 
     /// When [`poll`](Self::poll) has something to say.
+    #[inline]
     pub(crate) const fn next_deadline(&self) -> Option<Instant> {
         self.next
     }

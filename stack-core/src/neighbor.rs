@@ -262,6 +262,7 @@ impl<P> NeighborCache<P> {
 
     /// The next thing to do at `now`. Call it until it returns `None`, in each turn after packets were
     /// enqueued or looked up, and when [`next_deadline`](Self::next_deadline) has come.
+    #[inline]
     pub(crate) fn poll(&mut self, now: Instant) -> Option<NeighborAction<P>> {
         while let Some(slot) = self.timers.expire(now) {
             let Some(Neighbor { ip, state }) = &mut self.neighbors[slot as usize] else { continue };
@@ -288,6 +289,7 @@ impl<P> NeighborCache<P> {
     /// When to call [`poll`](Self::poll) next, if nothing else happens before. It may be a little early, and
     /// the past if there is something to do at once.
     #[must_use]
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.timers.next_deadline()
     }

@@ -38,6 +38,7 @@ mod fast_open;
 mod fragmentation;
 mod fragments;
 mod groups;
+mod header_template;
 mod host_v6;
 mod icmp;
 mod icmpv6;

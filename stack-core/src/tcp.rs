@@ -28,6 +28,7 @@ pub(crate) use seq::SeqNumber;
 pub(crate) mod congestion;
 pub(crate) mod connection;
 pub(crate) mod ecn;
+pub(crate) mod express;
 pub(crate) mod fast_open;
 pub(crate) mod flight;
 pub(crate) mod handshake;

@@ -23,9 +23,9 @@ pub(crate) struct TimerWheel {
     occupied: [u64; LEVELS],
     /// By slot.
     entries: Chunked<Entry>,
-    /// The first tick of the first list that holds something: 0 for the one of what is due, [`IDLE`] where none
-    /// does.
-    quiet_until: u64,
+    /// When the first list begins that holds something: at once for the one of what is due, never where none does.
+    /// Every turn asks for that.
+    quiet_until: Option<Instant>,
 }
 
 impl TimerWheel {
@@ -40,7 +40,7 @@ impl TimerWheel {
             heads: [NONE; LISTS],
             occupied: [0; LEVELS],
             entries: Chunked::new(),
-            quiet_until: IDLE,
+            quiet_until: None,
         }
     }
 
@@ -63,8 +63,8 @@ impl TimerWheel {
         self.cancel(slot);
         let list = self.link(slot, deadline);
         // The list is looked at when its first tick comes.
-        let begin = if list == DUE { 0 } else { first_tick(deadline, list / WIDTH) };
-        self.quiet_until = self.quiet_until.min(begin);
+        let begin = start_of(if list == DUE { 0 } else { first_tick(deadline, list / WIDTH) });
+        self.quiet_until = Some(self.quiet_until.map_or(begin, |known| known.min(begin)));
     }
 
     /// Removes the deadline of `slot`, if it has one.
@@ -86,12 +86,11 @@ impl TimerWheel {
     /// calls has to set them to the future to come to an end.
     #[inline]
     pub(crate) fn expire(&mut self, now: Instant) -> Option<u32> {
-        let now = now.as_nanos() >> TICK_SHIFT;
-        if now < self.quiet_until {
-            self.position = self.position.max(now);
+        if self.quiet_until.is_none_or(|until| now < until) {
+            self.position = self.position.max(now.as_nanos() >> TICK_SHIFT);
             return None;
         }
-        self.expire_by(now)
+        self.expire_by(now.as_nanos() >> TICK_SHIFT)
     }
 
     fn expire_by(&mut self, now: u64) -> Option<u32> {
@@ -119,9 +118,8 @@ impl TimerWheel {
     /// steps at most lead to the deadline.
     #[inline]
     #[must_use]
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let at = Instant::from_nanos(self.quiet_until.saturating_mul(Self::TICK_NANOS));
-        (self.quiet_until != IDLE).then_some(at)
+    pub(crate) const fn next_deadline(&self) -> Option<Instant> {
+        self.quiet_until
     }
 
     /// The list whose deadlines come next.
@@ -138,8 +136,11 @@ impl TimerWheel {
     }
 
     /// What [`quiet_until`](Self::quiet_until) has to be.
-    fn first_begin(&self) -> u64 {
-        if self.heads[DUE] != NONE { 0 } else { self.next_list().map_or(IDLE, |list| list.begin) }
+    fn first_begin(&self) -> Option<Instant> {
+        if self.heads[DUE] != NONE {
+            return Some(Instant::ZERO);
+        }
+        self.next_list().map(|list| start_of(list.begin))
     }
 
     /// Moves on to the first tick of `list`, and its deadlines to lower levels or to what is due.
@@ -206,6 +207,12 @@ impl Default for TimerWheel {
 #[inline]
 const fn tick_at_or_after(at: Instant) -> u64 {
     at.as_nanos().div_ceil(TimerWheel::TICK_NANOS)
+}
+
+/// When a tick begins.
+#[inline]
+const fn start_of(tick: u64) -> Instant {
+    Instant::from_nanos(tick.saturating_mul(TimerWheel::TICK_NANOS))
 }
 
 /// The first tick of the list that holds `tick` on `level`.

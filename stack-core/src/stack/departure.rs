@@ -34,6 +34,53 @@ struct Piece {
     last: bool,
 }
 
+/// Sends what a connection has to say, where that is one usual segment and the way is known. Returns whether that is so.
+#[inline]
+pub(super) fn send_express<I: PacketIo, B: Buffers>(
+    connection: &mut Connection<B>,
+    link: &mut Link<I>,
+    cx: &mut Context<'_, B>,
+) -> bool {
+    let Some(segment) = connection.express(cx) else { return false };
+    let FourTuple { local, remote } = connection.tuple;
+    let len = tcp::STAMPED_LEN + segment.len as usize;
+    let ends = (local.address, remote.address);
+    let offload = link.io.caps().tx_checksum;
+    let (buffers, send) = (&cx.buffers, connection.state.send_buffer());
+    let sent = link.send_express(cx.now, cx.counters, ends, len, |slot| {
+        let Slot { bytes, pseudo, offset: segment_at, .. } = slot;
+        let Some((head, payload)) = bytes.split_first_chunk_mut() else { return TxOffload::default() };
+        let header = TcpHeader {
+            src_port: local.port,
+            dst_port: remote.port,
+            seq: segment.seq.0,
+            ack: segment.ack.0,
+            flags: segment.flags,
+            window: segment.window,
+            urgent: 0,
+        };
+        let sum = header.emit_stamped(segment.stamps, head);
+        let send = send.filter(|_| segment.len > 0);
+        if !offload {
+            let offset = segment.offset as usize;
+            let data = send.map_or(Sum::ZERO, |send| buffers.copy_queued_summed(send, offset, payload));
+            tcp::write_checksum(head, pseudo.add(sum).add(data).finish());
+            return TxOffload::default();
+        }
+        if let Some(send) = send {
+            buffers.copy_queued(send, segment.offset as usize, payload);
+        }
+        tcp::write_checksum(head, pseudo.partial());
+        let checksum = TxChecksum { start: segment_at, offset: tcp::CHECKSUM_OFFSET as u16 };
+        TxOffload { checksum: Some(checksum), segmentation: None }
+    });
+    if sent {
+        cx.counters.tcp_segments_sent += 1;
+        connection.sent_express(cx, &segment);
+    }
+    sent
+}
+
 /// Sends what a connection plans next, if anything.
 #[inline]
 pub(super) fn send_next_plan<I: PacketIo, B: Buffers>(

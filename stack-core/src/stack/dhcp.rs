@@ -65,6 +65,8 @@ pub(super) struct Claims {
     tentative: Vec<Ipv4Net>,
     pub(super) events: VecDeque<NetworkEvent>,
     rng: fastrand::Rng,
+    /// When there is something to do. Every turn asks for that, and few change it.
+    next: Option<Instant>,
 }
 
 /// Events that are kept until their owner asks for them; of more, the oldest are forgotten.
@@ -81,6 +83,7 @@ impl Claims {
             tentative: Vec::new(),
             events: VecDeque::new(),
             rng,
+            next: Some(now),
         };
         config.addresses.retain(|address| {
             let IpNet::V4(subnet) = *address else { return true };
@@ -98,10 +101,16 @@ impl Claims {
         claims
     }
 
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    #[inline]
+    pub(super) const fn next_deadline(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Looks anew for what is to be done next.
+    fn settle(&mut self) {
         let claims = self.claims.iter().filter_map(Claim::next_deadline).min();
         let dhcp = self.dhcp.as_ref().and_then(|dhcp| dhcp.next_deadline());
-        [claims, dhcp].into_iter().flatten().min()
+        self.next = [claims, dhcp].into_iter().flatten().min();
     }
 
     /// Whether datagrams to the port of DHCP clients are for us.
@@ -140,12 +149,17 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             self.send_dhcp(&request, to);
         }
         self.lose_lease(&lease);
+        self.claims.settle();
     }
 
+    #[inline]
     pub(super) fn run_claims(&mut self) {
-        if self.claims.next_deadline().is_none_or(|at| self.now < at) {
-            return;
+        if self.claims.next_deadline().is_some_and(|at| at <= self.now) {
+            self.run_due_claims();
         }
+    }
+
+    fn run_due_claims(&mut self) {
         while let Some(action) = self.claims.dhcp.as_mut().and_then(|dhcp| dhcp.poll(self.now)) {
             match action {
                 DhcpAction::Send { request, to } => self.send_dhcp(&request, to),
@@ -159,6 +173,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         for at in 0..self.claims.claims.len() {
             self.run_claim(at);
         }
+        self.claims.settle();
     }
 
     fn run_claim(&mut self, at: usize) {
@@ -220,7 +235,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                     if let Some(lease) = dhcp.and_then(|dhcp| dhcp.decline(self.now)) {
                         self.lose_lease(&lease);
                     }
-                    return;
+                    return self.claims.settle();
                 }
             }
         }
@@ -257,6 +272,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             }
             Heard::Lost(lease) => self.lose_lease(&lease),
         }
+        self.claims.settle();
     }
 
     fn send_dhcp(&mut self, request: &DhcpRequest, to: Option<Ipv4Addr>) {

@@ -121,6 +121,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     /// Gives up packets whose parts did not come in time.
+    #[inline]
     pub(super) fn run_fragments(&mut self) {
         while let Some(Expired { key, first }) = self.fragments.expire(self.now) {
             self.counters.rx_fragments_timed_out += 1;

@@ -119,6 +119,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     /// Tells routers of the groups that we have joined or left, or that they have asked for.
+    #[inline]
     pub(super) fn run_groups(&mut self) {
         while let Some(report) = self.groups.poll(self.now) {
             let sent = match report {

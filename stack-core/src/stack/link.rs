@@ -7,6 +7,7 @@ use core::net::Ipv4Addr;
 use netlane_packet_io::{Batch, Caps, LinkDown, PacketBuf, PacketIo, RxChecksum, RxOffload, TxOffload};
 
 use super::fragmentation::IpHeader;
+use super::header_template::HeaderTemplate;
 use crate::address::Address;
 use crate::counters::Counters;
 use crate::interface::{Interface, Path};
@@ -158,6 +159,54 @@ impl<I: PacketIo> Link<I> {
         self.send_packet(counters, &hop, &header, packet.len, |bytes, offset| {
             fill(Slot { bytes, pseudo, offset, may_offload: true })
         })
+    }
+
+    /// Sends a TCP segment of `len` bytes, headers included, which `fill` writes, where the way to its destination is
+    /// known, and the device has room. Returns whether that is so; if not, nothing has happened.
+    #[inline]
+    pub(super) fn send_express(
+        &mut self,
+        now: Instant,
+        counters: &mut Counters,
+        (source, destination): (Address, Address),
+        len: usize,
+        fill: impl FnOnce(Slot<'_>) -> TxOffload,
+    ) -> bool {
+        if !self.last_hop.serves(destination, now) || self.tx.is_full() {
+            return false;
+        }
+        let Some(template) = self.last_hop.template.as_ref().filter(|template| template.source == source)
+        else {
+            return self.make_template(source);
+        };
+        if template.ip_len() + len > self.last_hop.mtu {
+            return false;
+        }
+        let Some(mut frame) = self.io.alloc() else { return false };
+        let Some(bytes) = frame.append(template.len() + len) else { return false };
+        let (headers, bytes) = bytes.split_at_mut(template.len());
+        self.ident = self.ident.wrapping_add(1);
+        template.emit(len, self.ident, headers);
+        let (pseudo, offset) = (template.pseudo(len), template.len() as u16);
+        let offload = fill(Slot { bytes, pseudo, offset, may_offload: true });
+        if offload.checksum.is_some() {
+            frame.set_tx_offload(offload);
+        }
+        self.push(counters, frame);
+        true
+    }
+
+    /// Works out what segments from `source` to the last destination have in common, for those that follow. One of our
+    /// own addresses has none, and neither has a path so narrow that routers may cut. Nothing was sent.
+    #[cold]
+    fn make_template(&mut self, source: Address) -> bool {
+        let LastHop { destination, mtu, is_ours, ethernet, .. } = &self.last_hop;
+        if !is_ours && *mtu > usize::from(path_mtu::LEAST_V4) {
+            let hop_limit = if destination.is_v4() { DEFAULT_TTL } else { self.interface.hop_limit };
+            let ethernet = &ethernet[..self.ethernet_len()];
+            self.last_hop.template = Some(HeaderTemplate::new(ethernet, source, *destination, hop_limit));
+        }
+        false
     }
 
     /// Sends a packet in one piece: `fill` writes the `len` bytes behind its headers, and is told where they begin
@@ -340,7 +389,7 @@ impl<I: PacketIo> Link<I> {
                 src,
                 dst,
                 protocol: packet.protocol,
-                ttl: packet.hops.unwrap_or(64),
+                ttl: packet.hops.unwrap_or(DEFAULT_TTL),
                 tos: packet.ecn,
                 ident: self.ident,
                 // On a path that carries less than is believed of one, routers may do what they must.
@@ -361,6 +410,7 @@ impl<I: PacketIo> Link<I> {
         })
     }
 
+    #[inline]
     fn ethernet_len(&self) -> usize {
         if self.interface.vlan.is_some() { ETHERNET_ROOM } else { ethernet::HEADER_LEN }
     }
@@ -369,6 +419,7 @@ impl<I: PacketIo> Link<I> {
         EthernetRepr { dst, src: self.interface.mac, ethertype, vlan: self.interface.vlan }
     }
 
+    #[inline]
     fn push(&mut self, counters: &mut Counters, frame: I::Buf) {
         counters.tx_frames += 1;
         counters.tx_bytes += frame.bytes().len() as u64;
@@ -402,6 +453,7 @@ impl<I: PacketIo> Link<I> {
         to: Address,
         source: Option<Address>,
     ) -> Result<Hop, NotSent> {
+        self.last_hop.template = None;
         self.last_hop.mtu = self.path_mtu(now, to);
         self.last_hop.is_ours = self.interface.owns(to);
         let multicast = self.interface.multicast_mac(to);
@@ -456,6 +508,8 @@ pub(super) struct LastHop {
     destination: Address,
     /// As many of these bytes as a header takes.
     ethernet: [u8; ETHERNET_ROOM],
+    /// What segments there from one of our addresses have in common, once there was one.
+    template: Option<HeaderTemplate>,
     /// The largest packet, in bytes.
     pub(super) mtu: usize,
     /// The destination is one of our own addresses.
@@ -468,15 +522,20 @@ impl LastHop {
     const NONE: Self = Self {
         destination: Address::ANY_V4,
         ethernet: [0; ETHERNET_ROOM],
+        template: None,
         mtu: 0,
         is_ours: false,
         until: Instant::ZERO,
     };
 
+    #[inline]
     fn serves(&self, destination: Address, now: Instant) -> bool {
         now < self.until && self.destination == destination
     }
 }
+
+/// How many routers a packet over IPv4 may pass (RFC 1122 §3.2.1.7).
+const DEFAULT_TTL: u8 = 64;
 
 /// How long a [`LastHop`] may serve before the neighbour cache is asked again: it has to see that the
 /// neighbour is in use, and gets old.

@@ -58,6 +58,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     /// Asks for the neighbours that packets wait for, and gives up those that don't answer.
+    #[inline]
     pub(super) fn run_neighbors(&mut self) {
         while let Some(action) = self.link.neighbors.poll(self.now) {
             match action {

@@ -267,6 +267,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     /// Repeats the SYN-ACKs that were not answered in time, or gives the handshake up.
+    #[inline]
     pub(super) fn run_handshake_timers(&mut self) {
         while let Some(index) = self.handshakes.run_timers(self.now, &self.tcp) {
             let opened = self.handshakes.get(index).and_then(|handshake| handshake.opened);
@@ -278,6 +279,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     }
 
     /// Sends the SYN-ACKs that are due, until the device takes no more.
+    #[inline]
     pub(super) fn send_syn_acks(&mut self) -> Result<(), Stalled> {
         while let Some(index) = self.handshakes.next_owing() {
             let Some(&handshake) = self.handshakes.get(index) else { continue };

@@ -4,7 +4,7 @@
 use netlane_packet_io::{PacketIo, RxOffload, TxOffload};
 
 use super::Stack;
-use super::departure::{Stalled, send_next_plan};
+use super::departure::{Stalled, send_express, send_next_plan};
 use super::ingress::Incoming;
 use super::last_flow::Recognised;
 use super::link::{Fragmentation, NotSent, Outgoing};
@@ -156,6 +156,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.sockets.notify(id, ready);
     }
 
+    #[inline]
     pub(super) fn run_timers(&mut self) {
         self.run_handshake_timers();
         while let Some(id) = self.sockets.next_due(self.now) {
@@ -167,6 +168,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     /// Sends what the sockets have to say, each in its turn, until nothing is left or the device takes no
     /// more.
+    #[inline]
     pub(super) fn send_owed(&mut self) -> Result<(), Stalled> {
         self.send_syn_acks()?;
         for _ in 0..self.sockets.owing() {
@@ -195,9 +197,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     fn send_segments(&mut self, id: SocketId) -> Result<Sent, Stalled> {
         let Some(socket) = self.sockets.table.get_mut(id) else { return Ok(Sent::Everything) };
         let Kind::Connection(connection) = &mut socket.kind else { return Ok(Sent::Everything) };
-        let mut outcome = Ok(Sent::Share);
         let mut frames = 0;
-        while frames < FRAMES_PER_TURN {
+        let express = send_express(connection, &mut self.link, &mut context!(self, id));
+        let mut outcome = Ok(if express { Sent::Everything } else { Sent::Share });
+        while !express && frames < FRAMES_PER_TURN {
             let mut cx = context!(self, id);
             match send_next_plan(connection, &mut self.link, &mut cx) {
                 Ok(departed) if departed.more => frames += departed.frames.max(1),

@@ -141,6 +141,16 @@ impl Flight {
         }
     }
 
+    /// Whether `len` bytes may leave now, where nothing else is to leave before.
+    #[inline]
+    pub(crate) fn lets_leave(&self, len: u32) -> bool {
+        !self.has_output()
+            && self.phase == Phase::Open
+            && self.duplicates == 0
+            && self.in_flight() + len <= self.congestion.window()
+            && self.congestion.pacing_rate().is_none()
+    }
+
     /// How many bytes may leave at once at the pace of congestion control; or else, when they may.
     #[inline]
     pub(crate) fn pace(&mut self, mss: u32, now: Instant) -> Result<u32, Instant> {
@@ -202,10 +212,14 @@ impl Flight {
         self.limited_until = self.board.end();
     }
 
-    /// Data is about to be sent, and nothing is in flight.
-    pub(crate) fn resume(&mut self, rto: Duration, initial_window: u32, now: Instant) {
-        let silence = now - self.last_sent;
-        self.congestion.on_idle(&Idle { now, silence, rto, initial_window });
+    /// Data is about to be sent.
+    #[inline]
+    pub(crate) fn resume(&mut self, rtt: &RttEstimator, config: &TcpConfig, mss: u32, now: Instant) {
+        if self.is_empty() {
+            let initial_window = initial_window(config.initial_window, mss);
+            let silence = now - self.last_sent;
+            self.congestion.on_idle(&Idle { now, silence, rto: rtt.rto(config), initial_window });
+        }
     }
 
     /// New data of `len` places has left, which times out at `timeout`; `last` where nothing more is queued.

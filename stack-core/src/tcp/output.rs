@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 
 use super::Context;
-use super::congestion::initial_window;
 use super::connection::{Connection, Options, State};
 use super::ecn::Ecn;
 use super::flight::{Flight, Start};
@@ -349,10 +348,7 @@ impl<B: Buffers> Synchronized<B> {
             };
             Box::new(Flight::new(&start, cx.config, cx.now))
         });
-        if flight.is_empty() {
-            let initial = initial_window(cx.config.initial_window, mss);
-            flight.resume(self.rtt.rto(cx.config), initial, cx.now);
-        }
+        flight.resume(&self.rtt, cx.config, mss, cx.now);
         flight
     }
 
@@ -392,7 +388,7 @@ impl<B: Buffers> Synchronized<B> {
     /// How many of `sendable` bytes are worth a segment, with `unsent` bytes to go (RFC 9293 §3.8.6.2.1
     /// against silly windows, §3.7.4 for Nagle).
     #[inline]
-    fn worth_sending(&self, sendable: u32, unsent: u32, mss: u32, no_delay: bool) -> u32 {
+    pub(super) fn worth_sending(&self, sendable: u32, unsent: u32, mss: u32, no_delay: bool) -> u32 {
         let snd = &self.snd;
         let tail = if sendable < mss { sendable } else { sendable % mss };
         if tail == 0 {
@@ -443,13 +439,22 @@ impl<B: Buffers> Synchronized<B> {
             {
                 ecn.sent_cwr();
             }
-            self.snd.sent(places);
-            let last = self.snd.flight() >= cx.buffers.queued(&self.send) as u32;
-            flight.sent(places, last, cx.now, timeout, limit);
-        } else {
-            cx.counters.tcp_retransmissions += 1;
-            cx.counters.tcp_fast_retransmissions += u64::from(flight.is_in_fast_recovery());
-            flight.sent_again(plan.seq, places, cx.now, timeout, limit);
+            let last = self.snd.flight() + places >= cx.buffers.queued(&self.send) as u32;
+            return self.sent_new(cx, places, last);
+        }
+        cx.counters.tcp_retransmissions += 1;
+        cx.counters.tcp_fast_retransmissions += u64::from(flight.is_in_fast_recovery());
+        flight.sent_again(plan.seq, places, cx.now, timeout, limit);
+        self.arm(cx);
+    }
+
+    /// Notes that the next `places` of the sequence space have left; `last` where nothing more is queued.
+    #[inline]
+    pub(super) fn sent_new(&mut self, cx: &Context<'_, B>, places: u32, last: bool) {
+        self.snd.sent(places);
+        let timeout = self.rtt.timeout(cx.now, cx.config);
+        if let Some(flight) = &mut self.flight {
+            flight.sent(places, last, cx.now, timeout, cx.limits.in_flight_records);
         }
         self.arm(cx);
     }

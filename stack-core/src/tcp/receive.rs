@@ -253,6 +253,12 @@ impl ReceiveSpace {
         if self.sack { self.reassembly.blocks(room) } else { SackBlocks::default() }
     }
 
+    /// Whether acknowledgements tell nothing but what arrived in order.
+    #[inline]
+    pub(crate) fn has_nothing_to_tell(&self) -> bool {
+        self.reassembly.is_vacant()
+    }
+
     /// RFC 5681 §4.2: at least every second full segment is acknowledged at once, and so is everything
     /// that is out of order, old, or fills a gap, so that the peer learns of losses quickly.
     #[inline]

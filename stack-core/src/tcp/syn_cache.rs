@@ -164,6 +164,7 @@ impl SynCache {
 
     /// Owes once more the SYN-ACKs that were not answered in time. Returns a record that is to be given up
     /// instead; call it until it returns `None`.
+    #[inline]
     pub(crate) fn run_timers(&mut self, now: Instant, config: &TcpConfig) -> Option<u32> {
         while let Some(index) = self.wheel.expire(now) {
             let Some(Some(record)) = self.records.get_mut(index as usize) else { continue };
@@ -178,6 +179,7 @@ impl SynCache {
         None
     }
 
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.wheel.next_deadline()
     }

@@ -11,7 +11,7 @@ use super::{Malformed, Sum, TcpOptions, Timestamps};
 /// Length of a header without options in bytes.
 pub const HEADER_LEN: usize = size_of::<Header>();
 /// Length of a header with timestamps and no other option.
-const STAMPED_LEN: usize = HEADER_LEN + ALIGNED_TIMESTAMPS_LEN;
+pub(crate) const STAMPED_LEN: usize = HEADER_LEN + ALIGNED_TIMESTAMPS_LEN;
 /// The most bytes of options that a header has room for.
 pub const MAX_OPTIONS_LEN: usize = 40;
 /// Where the checksum stands in the header, in bytes.
@@ -153,7 +153,7 @@ impl TcpHeader {
 
     /// The header of nearly every segment, in words whose places are known.
     #[inline]
-    fn emit_stamped(&self, stamps: Timestamps, out: &mut [u8; STAMPED_LEN]) -> Sum {
+    pub(crate) fn emit_stamped(&self, stamps: Timestamps, out: &mut [u8; STAMPED_LEN]) -> Sum {
         let Self { src_port, dst_port, seq, ack, flags, window, urgent } = *self;
         let control = (STAMPED_LEN as u32 / 4) << 28 | u32::from(flags.bits()) << 16 | u32::from(window);
         let mut total = 0;
