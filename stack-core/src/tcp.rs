@@ -38,7 +38,7 @@ pub(crate) mod listener;
 pub(crate) mod output;
 pub(crate) mod pacing;
 pub(crate) mod path_mtu;
-mod prediction;
+pub(crate) mod prediction;
 pub(crate) mod prr;
 pub(crate) mod rack;
 pub(crate) mod rate_sample;

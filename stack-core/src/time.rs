@@ -48,6 +48,18 @@ impl Instant {
         self.0 / 1_000_000
     }
 
+    /// Nanoseconds from `earlier` to this reading; zero if `earlier` is the later one.
+    #[inline]
+    pub(crate) const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The reading `nanos` nanoseconds after this one.
+    #[inline]
+    pub(crate) const fn plus_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// Time from `earlier` to this reading; zero if `earlier` is the later one.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {

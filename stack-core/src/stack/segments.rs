@@ -12,6 +12,7 @@ use super::socket_table::Kind;
 use crate::buffers::Buffers;
 use crate::socket::{Readiness, SocketError, SocketId};
 use crate::tcp::handshake::Offer;
+use crate::tcp::prediction::{Plain, Predicted};
 use crate::tcp::{Answer, Context, Decision, Endpoint, FourTuple, Next, Segment, SeqNumber};
 use crate::wire::{Malformed, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, TcpSegment, ecn, tcp};
 
@@ -77,11 +78,35 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             return false;
         }
         let Some(verify) = self.must_verify(offload) else { return true };
+        let mut pseudo = verify.then_some(pseudo);
+        if let Some(mut plain) = Plain::read(segment)
+            && pseudo.is_none_or(|pseudo| tcp::verify(pseudo, segment).is_ok())
+        {
+            // It is not verified twice.
+            pseudo = None;
+            plain.joined = joined(offload, plain.len());
+            if self.take_predicted(socket, &plain) {
+                return true;
+            }
+        }
         let mut options = TcpOptions::default();
-        match parse(segment, verify.then_some(pseudo), offload, ce, &mut options) {
+        match parse(segment, pseudo, offload, ce, &mut options) {
             Ok((_, segment)) => self.give_segment(socket, &segment),
             Err(malformed) => self.counters.count_malformed(malformed),
         }
+        true
+    }
+
+    /// Takes a segment that its connection expects next. Returns whether it is one.
+    #[inline]
+    fn take_predicted(&mut self, id: SocketId, plain: &Plain<'_>) -> bool {
+        let Some(connection) = self.sockets.table.connection_mut(id) else { return false };
+        let Some(Predicted { owes, ready }) = connection.on_plain(&mut context!(self, id), plain) else {
+            return false;
+        };
+        self.counters.tcp_segments_received += 1;
+        self.counters.tcp_super_segments_received += u64::from(plain.joined > 1);
+        self.sockets.settle(id, owes, ready);
         true
     }
 
@@ -300,8 +325,6 @@ fn parse<'a>(
     if let Some(pseudo) = pseudo {
         tcp::verify(pseudo, bytes)?;
     }
-    let size = usize::from(offload.segment_size);
-    let joined = if size == 0 { 1 } else { payload.len().div_ceil(size).max(1) as u32 };
     options.read(unread)?;
     let segment = Segment {
         seq: SeqNumber(header.seq),
@@ -310,10 +333,19 @@ fn parse<'a>(
         window: header.window,
         options,
         payload,
-        joined,
+        joined: joined(offload, payload.len()),
         ce,
     };
     Ok((Ports { source: header.src_port, destination: header.dst_port }, segment))
+}
+
+/// How many segments on the wire the device has joined into one of `len` bytes.
+#[inline]
+fn joined(offload: RxOffload, len: usize) -> u32 {
+    match usize::from(offload.segment_size) {
+        0 => 1,
+        size => len.div_ceil(size).max(1) as u32,
+    }
 }
 
 /// Where a segment comes from and goes to.

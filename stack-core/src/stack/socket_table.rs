@@ -107,12 +107,12 @@ impl<B: Buffers> Socket<B> {
     #[inline]
     pub(crate) fn rearms(&mut self) -> Option<Instant> {
         let Kind::Connection(connection) = &self.kind else { return None };
-        let at = Deadline::at(connection.state.next_deadline()?);
-        if self.armed.min(at) == self.armed {
+        let at = connection.state.next_deadline()?;
+        if !self.armed.is_after(at) {
             return None;
         }
-        self.armed = at;
-        at.instant()
+        self.armed = Deadline::at(at);
+        self.armed.instant()
     }
 }
 

@@ -46,6 +46,12 @@ pub(crate) trait CongestionControl {
     /// An acknowledgement delivered something, or told of a loss or a mark.
     fn on_ack(&mut self, ack: &Acked);
 
+    /// An acknowledgement delivered what had not needed the window, and told of nothing else. Returns whether that is
+    /// all that the algorithm wants to know; if not, [`on_ack`](Self::on_ack) follows.
+    fn on_ack_of_less(&mut self, _now: Instant) -> bool {
+        false
+    }
+
     /// One segment was found lost. Called for each, before [`on_ack`](Self::on_ack) for the acknowledgement that
     /// told.
     fn on_segment_lost(&mut self, _lost: &LostSegment) {}
@@ -207,6 +213,7 @@ impl CongestionControl for Congestion {
         each!(self, algorithm => algorithm.window())
     }
 
+    #[inline]
     fn ssthresh(&self) -> u32 {
         each!(self, algorithm => algorithm.ssthresh())
     }
@@ -229,6 +236,11 @@ impl CongestionControl for Congestion {
     #[inline]
     fn on_ack(&mut self, ack: &Acked) {
         each!(self, algorithm => algorithm.on_ack(ack));
+    }
+
+    #[inline]
+    fn on_ack_of_less(&mut self, now: Instant) -> bool {
+        each!(self, algorithm => algorithm.on_ack_of_less(now))
     }
 
     fn on_segment_lost(&mut self, lost: &LostSegment) {

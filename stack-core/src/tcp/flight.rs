@@ -290,14 +290,13 @@ impl Flight {
         if let Some(at) = self.look_again {
             return (Timer::Reorder, at);
         }
-        match rtt.smoothed() {
-            Some(srtt) if self.may_probe() => {
-                let lone = self.board.in_flight() <= mss;
-                // RFC 8985 §7.2: never later than the retransmission timer.
-                (Timer::TailProbe, TailProbe::timeout(now, srtt, lone).min(self.timeout))
-            }
-            _ => (Timer::Retransmit, self.timeout),
+        let srtt = rtt.smoothed_nanos();
+        if srtt == 0 || !self.may_probe() {
+            return (Timer::Retransmit, self.timeout);
         }
+        let lone = self.board.in_flight() <= mss;
+        // RFC 8985 §7.2: never later than the retransmission timer.
+        (Timer::TailProbe, TailProbe::timeout(now, srtt, lone).min(self.timeout))
     }
 
     /// RFC 8985 §7.2: whether the end of what is in flight is worth a probe. Where something has arrived ahead or

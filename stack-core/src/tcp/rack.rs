@@ -9,8 +9,8 @@ use crate::time::{Duration, Instant};
 pub(crate) struct Rack {
     /// RACK.xmit_ts and RACK.end_seq: the segment that was sent last among those that have arrived.
     newest: (Instant, SeqNumber),
-    /// RACK.rtt: how long that took.
-    rtt: Duration,
+    /// RACK.rtt: how long that took, in nanoseconds.
+    rtt: u64,
     /// RACK.fack: the end of the highest segment that has arrived.
     fack: SeqNumber,
     /// RACK.reordering_seen.
@@ -22,8 +22,8 @@ pub(crate) struct Rack {
     /// RACK.dsack_round: until this is acknowledged, further duplicates don't widen the window.
     dsack_round: Option<SeqNumber>,
     min_rtt: MinRtt,
-    /// No answer comes sooner, as far as is known while nothing was measured.
-    soonest: Duration,
+    /// No answer comes sooner, as far as is known while nothing was measured, in nanoseconds.
+    soonest: u64,
 }
 
 /// RFC 8985 §6.2 step 4: recoveries for which a widened window lasts.
@@ -45,24 +45,24 @@ impl Rack {
     pub(crate) fn new(una: SeqNumber, srtt: Option<Duration>) -> Self {
         Self {
             newest: (Instant::ZERO, una),
-            rtt: Duration::ZERO,
+            rtt: 0,
             fack: una,
             reordering_seen: false,
             quarters: 1,
             persist: 0,
             dsack_round: None,
-            min_rtt: MinRtt { least: None, candidate: Duration::MAX, since: Instant::ZERO },
-            soonest: srtt.unwrap_or_default() / 2,
+            min_rtt: MinRtt { least: None, candidate: u64::MAX, since: Instant::ZERO },
+            soonest: (srtt.unwrap_or_default() / 2).as_nanos() as u64,
         }
     }
 
-    pub(crate) const fn min_rtt(&self) -> Option<Duration> {
-        self.min_rtt.least
+    pub(crate) fn min_rtt(&self) -> Option<Duration> {
+        self.min_rtt.least.map(Duration::from_nanos)
     }
 
-    /// RFC 8985 §6.2 step 1.
+    /// RFC 8985 §6.2 step 1, in nanoseconds.
     #[inline]
-    pub(crate) fn measure(&mut self, rtt: Duration, now: Instant) {
+    pub(crate) fn measure(&mut self, rtt: u64, now: Instant) {
         self.min_rtt.measure(rtt, now);
     }
 
@@ -70,7 +70,7 @@ impl Rack {
     /// the acknowledgement echoes is older than the record's last transmission.
     #[inline]
     pub(crate) fn on_arrival(&mut self, sent: &Sent, answered_earlier: bool, now: Instant) {
-        let rtt = now - sent.at;
+        let rtt = now.nanos_since(sent.at);
         if sent.resent {
             // The acknowledgement may be for an earlier transmission, which says nothing about this one.
             if answered_earlier || rtt < self.min_rtt.least.unwrap_or(self.soonest) {
@@ -117,7 +117,7 @@ impl Rack {
         if !self.reordering_seen && certain {
             return Duration::ZERO;
         }
-        let Some(least) = self.min_rtt.least else { return srtt };
+        let Some(least) = self.min_rtt() else { return srtt };
         (least / 4).saturating_mul(self.quarters).min(srtt)
     }
 
@@ -129,7 +129,7 @@ impl Rack {
         now: Instant,
         lost: impl FnMut(u32, &Sent),
     ) -> Detected {
-        let patience = self.rtt + window;
+        let patience = Duration::from_nanos(self.rtt) + window;
         let mut again = None;
         let is_lost = |sent: &Sent| {
             if !is_after(self.newest, (sent.at, sent.end)) {
@@ -147,7 +147,7 @@ impl Rack {
 
     /// RFC 8985 §6.3: whether a record other than the oldest is lost, now that the retransmission timer went off.
     pub(crate) fn is_lost_on_timeout(&self, sent: &Sent, window: Duration, now: Instant) -> bool {
-        sent.at + self.rtt + window <= now
+        sent.at.plus_nanos(self.rtt) + window <= now
     }
 }
 
@@ -159,19 +159,20 @@ fn is_after(a: (Instant, SeqNumber), b: (Instant, SeqNumber)) -> bool {
 /// The least round trip of the last one or two [`MEMORY`]s.
 #[derive(Clone, Copy, Debug)]
 struct MinRtt {
-    least: Option<Duration>,
+    /// In nanoseconds.
+    least: Option<u64>,
     /// The least since `since`.
-    candidate: Duration,
+    candidate: u64,
     since: Instant,
 }
 
 /// A path may change. RFC 8985 §6.2 step 1 wants the estimate to forget, and leaves open when.
-const MEMORY: Duration = Duration::from_secs(60);
+const MEMORY: u64 = Duration::from_secs(60).as_nanos() as u64;
 
 impl MinRtt {
     #[inline]
-    fn measure(&mut self, rtt: Duration, now: Instant) {
-        if now - self.since > MEMORY {
+    fn measure(&mut self, rtt: u64, now: Instant) {
+        if now.nanos_since(self.since) > MEMORY {
             self.least = self.least.map(|_| self.candidate);
             (self.candidate, self.since) = (rtt, now);
         }
@@ -205,7 +206,7 @@ mod tests {
             board.push(10, at(100 + n), departure, 100);
         }
         let mut rack = Rack::new(seq(0), None);
-        rack.measure(MS(40), at(50));
+        rack.measure(40_000_000, at(50));
         (rack, board)
     }
 
@@ -290,9 +291,9 @@ mod tests {
     #[test]
     fn least_round_trip_is_forgotten_when_the_path_has_become_longer() {
         let (mut rack, _) = flight();
-        rack.measure(MS(90), at(70_000));
-        rack.measure(MS(80), at(100_000));
-        rack.measure(MS(95), at(131_000));
+        rack.measure(90_000_000, at(70_000));
+        rack.measure(80_000_000, at(100_000));
+        rack.measure(95_000_000, at(131_000));
         assert_eq!(rack.min_rtt(), Some(MS(80)));
     }
 }

@@ -181,7 +181,7 @@ impl ReceiveSpace {
             self.reassembly.set_end(end);
         }
         let quick = self.acks < cx.config.quick_acks;
-        self.schedule_ack(segment, bytes, smooth && !quick);
+        self.schedule_ack(segment.payload.len(), segment.joined, bytes, smooth && !quick);
         Arrived { bytes, fin }
     }
 
@@ -198,14 +198,15 @@ impl ReceiveSpace {
         &mut self,
         cx: &mut Context<'_, B>,
         receive: &mut B::Receive,
-        segment: &Segment<'_>,
+        payload: &[u8],
+        joined: u32,
     ) -> u32 {
-        let whole = segment.payload.len();
-        let stored = cx.buffers.store(receive, 0, segment.payload);
+        let whole = payload.len();
+        let stored = cx.buffers.store(receive, 0, payload);
         cx.buffers.commit(receive, stored);
         cx.counters.tcp_bytes_beyond_window += (whole - stored) as u64;
         self.nxt += stored as u32;
-        self.schedule_ack(segment, stored as u32, stored == whole && self.acks >= cx.config.quick_acks);
+        self.schedule_ack(whole, joined, stored as u32, stored == whole && self.acks >= cx.config.quick_acks);
         stored as u32
     }
 
@@ -262,8 +263,9 @@ impl ReceiveSpace {
     /// RFC 5681 §4.2: at least every second full segment is acknowledged at once, and so is everything
     /// that is out of order, old, or fills a gap, so that the peer learns of losses quickly.
     #[inline]
-    fn schedule_ack(&mut self, segment: &Segment<'_>, bytes: u32, smooth: bool) {
-        let per_segment = segment.payload.len() as u32 / segment.joined.max(1);
+    fn schedule_ack(&mut self, payload: usize, joined: u32, bytes: u32, smooth: bool) {
+        // A division takes as long as all the rest.
+        let per_segment = if joined <= 1 { payload } else { payload / joined as usize };
         self.peer_segment = self.peer_segment.max(u16::try_from(per_segment).unwrap_or(u16::MAX));
         let unacknowledged = self.nxt.since(self.last_ack_sent);
         if !smooth || bytes == 0 || unacknowledged >= 2 * u32::from(self.peer_segment) {

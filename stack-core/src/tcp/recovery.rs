@@ -135,9 +135,6 @@ impl Flight {
         if !advanced && news.bytes == 0 && told_twice.is_none() && !counts {
             return false;
         }
-        if advanced {
-            self.limited_until = self.limited_until.max(una);
-        }
         let latest = self.measure(&news, ack, advanced, rtt, config);
         if advanced {
             self.timeout = rtt.timeout(ack.now, config);
@@ -170,15 +167,30 @@ impl Flight {
         }
         let before = Before { una: self.board.una(), in_flight: self.in_flight(), phase: self.phase };
         let Some(sent) = self.board.take_whole(ack.number) else { return false };
-        let mut news = News::new(ack.now);
-        news.note(before.in_flight, &sent, self.recover);
+        let latest = ack.now.nanos_since(sent.at);
         self.rack.on_arrival(&sent, false, ack.now);
         self.rack.advance(sent.end);
-        self.limited_until = self.limited_until.max(sent.end);
-        let latest = self.measure(&news, ack, true, rtt, config);
+        self.rack.measure(latest, ack.now);
+        rtt.measure_nanos(latest, config);
         self.timeout = rtt.timeout(ack.now, config);
-        self.tell_congestion_control(ack, &before, &news, latest, 0, rtt);
+        let uses_window = self.uses_window(before.una, sent.departure.in_flight);
+        if !uses_window && !ack.ece && self.congestion.on_ack_of_less(ack.now) {
+            self.rate.arrive(before.in_flight, &sent.departure);
+            self.limited_until = sent.end;
+            return true;
+        }
+        let mut news = News::new(ack.now);
+        news.note(before.in_flight, &sent, self.recover);
+        self.tell_congestion_control(ack, &before, &news, Some(Duration::from_nanos(latest)), 0, rtt);
         true
+    }
+
+    /// Whether what was in flight from `una` on, `in_flight` bytes at the most, needed the window: it kept data from
+    /// leaving; or, in slow start, more than half of it was in use, as Linux has it. Else it does not grow (RFC 9438 §5.8).
+    #[inline]
+    fn uses_window(&self, una: SeqNumber, in_flight: u32) -> bool {
+        let window = self.congestion.window();
+        una.before(self.limited_until) || (window < self.congestion.ssthresh() && window < 2 * in_flight)
     }
 
     /// RFC 2018 and RFC 2883. Returns the end of what the peer tells to have received twice, if anything.
@@ -276,10 +288,11 @@ impl Flight {
         rtt: &mut RttEstimator,
         config: &TcpConfig,
     ) -> Option<Duration> {
-        let latest = news.last.map(|at| ack.now - at);
+        let latest = news.last.map(|at| ack.now.nanos_since(at));
         if let Some(latest) = latest {
             self.rack.measure(latest, ack.now);
         }
+        let latest = latest.map(Duration::from_nanos);
         let measured = match (news.first, ack.echo) {
             (Some(at), _) => Some(ack.now - at),
             (None, Some((timestamps, echo))) if advanced => Some(timestamps.since(echo, ack.now)),
@@ -449,6 +462,12 @@ impl Flight {
         let in_flight = self.in_flight();
         let in_recovery = self.phase == Phase::Fast;
         let advanced = self.board.una().after(before.una);
+        let at_departure = news.newest.map_or(0, |(_, departure)| departure.in_flight);
+        // What merely arrives ahead leaves the window as it is.
+        let limited = advanced && self.uses_window(before.una, at_departure);
+        if advanced {
+            self.limited_until = self.limited_until.max(self.board.una());
+        }
         self.congestion.on_ack(&Acked {
             now: ack.now,
             bytes: news.bytes,
@@ -459,8 +478,7 @@ impl Flight {
             rtt: latest,
             srtt: rtt.smoothed(),
             rate,
-            // What merely arrives ahead leaves the window as it is.
-            limited: advanced && before.una.before(self.limited_until),
+            limited,
             // What was sent before the window came down does not widen it again.
             in_recovery: in_recovery || before.phase == Phase::Fast,
             round_start,

@@ -23,8 +23,20 @@ impl RttEstimator {
     }
 
     /// Takes a measurement of a segment that was sent only once (RFC 6298 §3, Karn's algorithm).
+    #[inline]
     pub(crate) fn measure(&mut self, rtt: Duration, config: &TcpConfig) {
-        let rtt = micros(rtt).max(1);
+        self.measure_micros(micros(rtt), config);
+    }
+
+    /// As [`measure`](Self::measure), in nanoseconds.
+    #[inline]
+    pub(crate) fn measure_nanos(&mut self, rtt: u64, config: &TcpConfig) {
+        self.measure_micros(u32::try_from(rtt / 1_000).unwrap_or(u32::MAX), config);
+    }
+
+    #[inline]
+    fn measure_micros(&mut self, rtt: u32, config: &TcpConfig) {
+        let rtt = rtt.max(1);
         if self.srtt == 0 {
             // RFC 6298 §2.2.
             self.srtt = rtt;
@@ -52,7 +64,7 @@ impl RttEstimator {
         if self.backoff > 0 {
             return now + self.rto(config);
         }
-        Instant::from_nanos(now.as_nanos().saturating_add(u64::from(self.rto) * 1_000))
+        now.plus_nanos(u64::from(self.rto) * 1_000)
     }
 
     /// Time that passed until the timer went off so many times in a row.
@@ -76,6 +88,12 @@ impl RttEstimator {
     #[inline]
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         (self.srtt != 0).then(|| Duration::from_micros(u64::from(self.srtt)))
+    }
+
+    /// The smoothed round-trip time in nanoseconds; zero before there was a measurement.
+    #[inline]
+    pub(crate) fn smoothed_nanos(&self) -> u64 {
+        u64::from(self.srtt) * 1_000
     }
 
     /// How far measurements vary (RFC 6298 §2, RTTVAR).

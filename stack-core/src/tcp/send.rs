@@ -96,17 +96,16 @@ impl SendSpace {
         bytes
     }
 
-    /// RFC 9293 §3.10.7.4: takes the window of a segment that is not older than the one that brought the
+    /// RFC 9293 §3.10.7.4: takes the window `field` of a segment that is not older than the one that brought the
     /// last. Returns whether the window changed.
     #[inline]
-    pub(crate) fn update_window(&mut self, segment: &Segment<'_>) -> bool {
-        let newer =
-            self.wl1.before(segment.seq) || (self.wl1 == segment.seq && !segment.ack.before(self.wl2));
+    pub(crate) fn update_window(&mut self, seq: SeqNumber, ack: SeqNumber, field: u16) -> bool {
+        let newer = self.wl1.before(seq) || (self.wl1 == seq && !ack.before(self.wl2));
         if !newer {
             return false;
         }
-        (self.wl1, self.wl2) = (segment.seq, segment.ack);
-        let wnd = self.scale.bytes(segment.window);
+        (self.wl1, self.wl2) = (seq, ack);
+        let wnd = self.scale.bytes(field);
         self.max_wnd = self.max_wnd.max(wnd);
         core::mem::replace(&mut self.wnd, wnd) != wnd
     }

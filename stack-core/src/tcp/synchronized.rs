@@ -5,10 +5,12 @@ use alloc::boxed::Box;
 use super::connection::Patience;
 use super::ecn::Ecn;
 use super::flight::Flight;
+use super::prediction::{Plain, Predicted};
 use super::receive::{AckDue, ReceiveSpace};
 use super::recovery::Ack;
 use super::rtt::RttEstimator;
 use super::send::{Fin, SendSpace};
+use super::seq::SeqNumber;
 use super::time_wait::TimeWait;
 use super::timers::{Deadline, Timer, Timers};
 use super::timestamps::Timestamps;
@@ -18,7 +20,9 @@ use crate::buffers::{Buffers, Pressure};
 use crate::config::{CongestionAlgorithm, KeepAlive};
 use crate::socket::{Readiness, SocketError};
 use crate::time::{Duration, Instant, Millis, Past};
+use crate::wire;
 use crate::wire::tcp::TcpFlags;
+use crate::wire::tcp_options::SackBlocks;
 
 /// A connection whose ends know each other's sequence numbers.
 pub(crate) struct Synchronized<B: Buffers> {
@@ -82,8 +86,11 @@ impl<B: Buffers> Synchronized<B> {
     /// What a segment means to this connection.
     #[inline]
     pub(crate) fn on_segment(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Decision {
-        match self.on_predicted(cx, segment) {
-            Some(decision) => decision,
+        match Plain::of(segment).and_then(|plain| self.on_predicted(cx, &plain)) {
+            Some(Predicted { owes, ready }) => {
+                let answer = if owes { Answer::Output } else { Answer::Nothing };
+                Decision { next: Next::Stay, answer, ready }
+            }
             None => self.on_any_segment(cx, segment),
         }
     }
@@ -230,21 +237,39 @@ impl<B: Buffers> Synchronized<B> {
 
     /// RFC 9293 §3.10.7.4, fifth: what the segment acknowledges, and the window that it offers.
     #[inline]
-    pub(super) fn take_ack(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Readiness {
-        let mut ready = Readiness::empty();
+    fn take_ack(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>) -> Readiness {
         let advanced = segment.ack.after(self.snd.una);
         let duplicate = !advanced && self.snd.is_duplicate(segment);
         cx.counters.tcp_duplicate_acks += u64::from(duplicate);
-        if advanced {
-            let queued = cx.buffers.queued(&self.send) as u32;
-            let bytes = self.snd.acknowledge(segment.ack, queued);
-            if bytes > 0 {
-                cx.buffers.release(&mut self.send, bytes as usize);
-                ready = Readiness::WRITABLE;
-            }
+        let ready = if advanced { self.advance(cx, segment.ack) } else { Readiness::empty() };
+        if !segment.ack.before(self.snd.una) {
+            self.take_window(segment.seq, segment.ack, segment.window);
         }
-        let opened = !segment.ack.before(self.snd.una) && self.snd.update_window(segment) && self.snd.wnd > 0;
-        if opened
+        let Segment { ack, options, .. } = *segment;
+        if advanced || duplicate || !options.sack.is_empty() {
+            let marked = segment.flags.contains(TcpFlags::ECE);
+            self.tell_flight(cx, ack, options.timestamps, &options.sack, duplicate, marked);
+        }
+        ready
+    }
+
+    /// Everything before `ack`, which is new, has arrived.
+    #[inline]
+    pub(super) fn advance(&mut self, cx: &mut Context<'_, B>, ack: SeqNumber) -> Readiness {
+        let queued = cx.buffers.queued(&self.send) as u32;
+        let bytes = self.snd.acknowledge(ack, queued);
+        if bytes == 0 {
+            return Readiness::empty();
+        }
+        cx.buffers.release(&mut self.send, bytes as usize);
+        Readiness::WRITABLE
+    }
+
+    /// Takes the window of a segment that acknowledges all that is known to have arrived.
+    #[inline]
+    pub(super) fn take_window(&mut self, seq: SeqNumber, ack: SeqNumber, field: u16) {
+        if self.snd.update_window(seq, ack, field)
+            && self.snd.wnd > 0
             && let Some(flight) = &mut self.flight
             && flight.timer.is_set(Timer::Persist)
         {
@@ -252,10 +277,6 @@ impl<B: Buffers> Synchronized<B> {
             flight.timer.clear();
             self.rtt.end_back_off();
         }
-        if advanced || duplicate || !segment.options.sack.is_empty() {
-            self.tell_flight(cx, segment, duplicate);
-        }
-        ready
     }
 
     /// Whether what has arrived must be acknowledged before a segment counts, since its mark differs from theirs
@@ -282,17 +303,25 @@ impl<B: Buffers> Synchronized<B> {
 
     /// Tells what is in flight of an acknowledgement.
     #[inline]
-    fn tell_flight(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>, duplicate: bool) {
+    pub(super) fn tell_flight(
+        &mut self,
+        cx: &mut Context<'_, B>,
+        number: SeqNumber,
+        stamps: Option<wire::Timestamps>,
+        blocks: &SackBlocks,
+        duplicate: bool,
+        marked: bool,
+    ) {
         let Some(flight) = &mut self.flight else { return };
         let (queued, sent) = (cx.buffers.queued(&self.send) as u32, self.snd.flight());
         let ack = Ack {
             now: cx.now,
-            number: segment.ack,
-            blocks: &segment.options.sack,
+            number,
+            blocks,
             duplicate,
-            echo: self.timestamps.as_ref().zip(segment.options.timestamps.map(|stamps| stamps.echo)),
+            echo: self.timestamps.as_ref().zip(stamps.map(|stamps| stamps.echo)),
             has_new_data: queued.min(self.snd.wnd) > sent,
-            ece: self.ecn.is_some() && segment.flags.contains(TcpFlags::ECE),
+            ece: self.ecn.is_some() && marked,
             mss: u32::from(self.snd.mss),
         };
         let limit = cx.limits.in_flight_records;

@@ -23,19 +23,18 @@ struct Outstanding {
 
 /// RFC 8985 §7.2, TLP.max_ack_delay: how long a receiver may hold the acknowledgement of a lone segment back.
 /// RFC 1122 allows for 500 ms; none of today's systems takes more than this.
-const MAX_ACK_DELAY: Duration = Duration::from_millis(200);
+const MAX_ACK_DELAY: u64 = Duration::from_millis(200).as_nanos() as u64;
 
 /// No probe leaves earlier: for a round trip within one machine, being scheduled takes longer than the path.
-const LEAST_TIMEOUT: Duration = Duration::from_millis(2);
+const LEAST_TIMEOUT: u64 = Duration::from_millis(2).as_nanos() as u64;
 
 impl TailProbe {
-    /// When the probe timeout (RFC 8985 §7.2) ends that begins now, while no more than one segment is in flight or
-    /// more of them.
+    /// When the probe timeout (RFC 8985 §7.2) ends that begins now, with a smoothed round trip of `srtt` nanoseconds,
+    /// while no more than one segment is in flight or more of them.
     #[inline]
-    pub(crate) fn timeout(now: Instant, srtt: Duration, lone: bool) -> Instant {
-        let patience = now + srtt.max(LEAST_TIMEOUT / 2);
-        let patience = Instant::from_nanos(2 * patience.as_nanos() - now.as_nanos());
-        if lone { patience + MAX_ACK_DELAY } else { patience }
+    pub(crate) fn timeout(now: Instant, srtt: u64, lone: bool) -> Instant {
+        let patience = (2 * srtt).max(LEAST_TIMEOUT);
+        now.plus_nanos(if lone { patience + MAX_ACK_DELAY } else { patience })
     }
 
     /// Whether a probe left that nothing is known of yet. Until then there is no other (RFC 8985 §7.3).
@@ -104,8 +103,8 @@ mod tests {
 
     #[test]
     fn probe_waits_two_round_trips_and_longer_for_a_lone_segment() {
-        assert_eq!(TailProbe::timeout(AT, MS(30), false), AT + MS(60));
-        assert_eq!(TailProbe::timeout(AT, MS(30), true), AT + MS(260));
+        assert_eq!(TailProbe::timeout(AT, 30_000_000, false), AT + MS(60));
+        assert_eq!(TailProbe::timeout(AT, 30_000_000, true), AT + MS(260));
     }
 
     #[test]

@@ -102,11 +102,17 @@ impl Deadline {
 
     #[inline]
     pub(crate) const fn at(at: Instant) -> Self {
-        let ticks = at.as_nanos().div_ceil(1 << Self::SHIFT);
+        let ticks = at.as_nanos().saturating_add((1 << Self::SHIFT) - 1) >> Self::SHIFT;
         if ticks >= Self::NEVER.ticks() {
             return Self::NEVER;
         }
         Self { low: ticks as u32, high: (ticks >> 32) as u16 }
+    }
+
+    /// Whether it comes after `at` by more than it was rounded up.
+    #[inline]
+    pub(crate) const fn is_after(self, at: Instant) -> bool {
+        self.ticks() << Self::SHIFT > at.as_nanos().saturating_add((1 << Self::SHIFT) - 1)
     }
 
     /// The earlier of both.

@@ -33,6 +33,12 @@ impl Timestamps {
         is_before(tsval, self.recent) && silence < OUTDATED_AFTER
     }
 
+    /// Whether a segment with this TSval may be older than what has arrived before it.
+    #[inline]
+    pub(crate) fn precedes(&self, tsval: u32) -> bool {
+        is_before(tsval, self.recent)
+    }
+
     /// RFC 7323 §4.3: notes TSval of an acceptable segment that begins at or before the last acknowledgement
     /// that we sent.
     #[inline]

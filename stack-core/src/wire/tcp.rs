@@ -82,16 +82,7 @@ impl<'a> TcpSegment<'a> {
         let header_len = usize::from(header.data_offset >> 4) * 4;
         let options_len = header_len.checked_sub(HEADER_LEN).ok_or(Malformed::BadHeaderLength)?;
         let (options, payload) = rest.split_at_checked(options_len).ok_or(Malformed::BadHeaderLength)?;
-        let header = TcpHeader {
-            src_port: header.src_port.get(),
-            dst_port: header.dst_port.get(),
-            seq: header.seq.get(),
-            ack: header.ack.get(),
-            flags: TcpFlags::from_bits_retain(header.flags),
-            window: header.window.get(),
-            urgent: header.urgent.get(),
-        };
-        Ok(Self { header, options, payload })
+        Ok(Self { header: header.read(), options, payload })
     }
 
     /// Length of the header in bytes, options included: the payload's offset.
@@ -136,6 +127,20 @@ impl TcpHeader {
         header.checksum = 0.into();
         header.urgent = urgent.into();
         header_len
+    }
+
+    /// Reads the header of nearly every segment, which has timestamps and no other option; and what follows it. `None` for
+    /// all others.
+    #[inline]
+    pub(crate) fn read_stamped(segment: &[u8]) -> Option<(Self, Timestamps, &[u8])> {
+        let (head, payload) = segment.split_first_chunk::<STAMPED_LEN>()?;
+        let (header, options) = Header::ref_from_prefix(head).ok()?;
+        let (&layout, clocks) = options.split_first_chunk()?;
+        if header.data_offset >> 4 != STAMPED_LEN as u8 / 4 || layout != TIMESTAMPS_ALIGNED {
+            return None;
+        }
+        let stamps = Timestamps::read(clocks.try_into().ok()?);
+        Some((header.read(), stamps, payload))
     }
 
     /// As [`emit`](Self::emit), and returns the sum of what was written as well. It is computed from the values: to
@@ -222,6 +227,21 @@ struct Header {
     window: U16,
     checksum: U16,
     urgent: U16,
+}
+
+impl Header {
+    #[inline]
+    fn read(&self) -> TcpHeader {
+        TcpHeader {
+            src_port: self.src_port.get(),
+            dst_port: self.dst_port.get(),
+            seq: self.seq.get(),
+            ack: self.ack.get(),
+            flags: TcpFlags::from_bits_retain(self.flags),
+            window: self.window.get(),
+            urgent: self.urgent.get(),
+        }
+    }
 }
 
 #[cfg(test)]

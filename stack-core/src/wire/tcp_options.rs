@@ -262,7 +262,7 @@ impl TcpOptions {
 
 impl Timestamps {
     #[inline]
-    fn read(bytes: &[u8; 8]) -> Self {
+    pub(super) fn read(bytes: &[u8; 8]) -> Self {
         let [value, echo] = two_words(bytes);
         Self { value, echo }
     }

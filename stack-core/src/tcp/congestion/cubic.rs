@@ -155,6 +155,7 @@ impl Curve {
     }
 
     /// RFC 9438 §5.8: time in which the window was not used does not count.
+    #[inline]
     fn pause(&mut self, now: Instant) {
         if let Some(epoch) = &mut self.epoch {
             *epoch += now - self.last_ack;
@@ -188,6 +189,12 @@ impl CongestionControl for Cubic {
             Growth::By(bytes) => self.cwnd = self.cwnd.saturating_add(bytes).min(MAX_WINDOW),
             Growth::End => self.ssthresh = self.cwnd,
         }
+    }
+
+    #[inline]
+    fn on_ack_of_less(&mut self, now: Instant) -> bool {
+        self.curve.pause(now);
+        true
     }
 
     fn on_loss(&mut self, at: &Snapshot) {

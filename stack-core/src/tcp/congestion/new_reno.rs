@@ -1,6 +1,7 @@
 //! NewReno: slow start and congestion avoidance (RFC 5681), halved once for each flight with losses (RFC 6582).
 
 use super::{Acked, CongestionControl, Idle, MAX_WINDOW, Snapshot, restart_window};
+use crate::time::Instant;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewReno {
@@ -65,6 +66,11 @@ impl CongestionControl for NewReno {
             self.acked -= self.cwnd;
             self.grow(ack.mss);
         }
+    }
+
+    #[inline]
+    fn on_ack_of_less(&mut self, _now: Instant) -> bool {
+        true
     }
 
     fn on_loss(&mut self, at: &Snapshot) {

@@ -6,6 +6,7 @@ use core::net::Ipv4Addr;
 
 use proptest::prelude::*;
 
+use super::Plain;
 use crate::buffers::{BufferRequest, Buffers, HeapBuffers};
 use crate::config::{Limits, TcpConfig};
 use crate::counters::Counters;
@@ -222,9 +223,9 @@ fn take(end: &mut End, step: &Step, stamp: u32, whole_path: bool) -> (Decision, 
     if whole_path {
         return (state.on_any_segment(&mut cx, &segment), false);
     }
-    match state.on_predicted(&mut cx, &segment) {
-        Some(decision) => (decision, true),
-        None => (state.on_any_segment(&mut cx, &segment), false),
+    match Plain::of(&segment).is_some_and(|plain| state.predicts(&plain)) {
+        true => (state.on_segment(&mut cx, &segment), true),
+        false => (state.on_any_segment(&mut cx, &segment), false),
     }
 }
 
