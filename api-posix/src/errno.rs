@@ -3,7 +3,7 @@
 use std::io;
 
 use netlane_runtime::{
-    BindError, ConnectError, LaneGone, PollError, RecvError, SendError, SocketError, WaitError,
+    BindError, ConnectError, GroupError, LaneGone, PollError, RecvError, SendError, SocketError, WaitError,
 };
 use rustix::io::Errno;
 
@@ -96,6 +96,19 @@ impl ToErrno for WaitError {
         match self {
             Self::TimedOut => Errno::AGAIN,
             Self::LaneGone(gone) => gone.errno(),
+        }
+    }
+}
+
+/// As ip(7) and the kernel have them.
+impl ToErrno for GroupError {
+    fn errno(self) -> Errno {
+        match self {
+            Self::Stale => Errno::BADF,
+            Self::NotGroup | Self::OtherMode => Errno::INVAL,
+            Self::Joined => Errno::ADDRINUSE,
+            Self::NotJoined => Errno::ADDRNOTAVAIL,
+            Self::TooMany => Errno::NOBUFS,
         }
     }
 }

@@ -58,7 +58,7 @@ mod tcp;
 mod udp;
 
 pub use net::Netlane;
-pub use netlane_runtime::{BindOptions, KeepAlive, StartError};
+pub use netlane_runtime::{BindOptions, GroupChange, KeepAlive, StartError};
 pub use ping::{EchoReply, PingSocket};
 pub use poll::{AsSocket, PollEvent, Poller, Readiness, Socket};
 pub use tcp::listener::{Incoming, ListenOptions, TcpListener};

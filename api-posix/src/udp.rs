@@ -1,12 +1,12 @@
 //! UDP.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use netlane_runtime::BindOptions;
+use netlane_runtime::{BindOptions, GroupChange, GroupLimits, IpVersion, JoinedGroups};
 use rustix::io::Errno;
 
 use crate::errno::ToErrno;
@@ -48,7 +48,7 @@ struct Inner {
     shared: Shared,
     broadcast: AtomicBool,
     /// The groups that the socket has joined.
-    groups: Mutex<Vec<Ipv4Addr>>,
+    groups: Mutex<JoinedGroups>,
 }
 
 impl UdpSocket {
@@ -117,16 +117,7 @@ impl UdpSocket {
     /// # Errors
     /// `EINVAL` if that is no group, `EADDRINUSE` if the socket has joined it.
     pub fn join_multicast_v4(&self, group: &Ipv4Addr, _interface: &Ipv4Addr) -> io::Result<()> {
-        let mut groups = self.inner.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        if !group.is_multicast() {
-            return Err(Errno::INVAL.into());
-        }
-        if groups.contains(group) {
-            return Err(Errno::ADDRINUSE.into());
-        }
-        groups.push(*group);
-        self.inner.shared.socket.join(IpAddr::V4(*group));
-        Ok(())
+        self.change_group((*group).into(), GroupChange::Join)
     }
 
     /// Takes no more datagrams to the multicast group `group`.
@@ -134,10 +125,35 @@ impl UdpSocket {
     /// # Errors
     /// `EADDRNOTAVAIL` if the socket has not joined it.
     pub fn leave_multicast_v4(&self, group: &Ipv4Addr, _interface: &Ipv4Addr) -> io::Result<()> {
+        self.change_group((*group).into(), GroupChange::Leave)
+    }
+
+    /// Takes datagrams to the multicast group `group` too, whoever sends them. The stack has one interface, whatever its
+    /// index.
+    ///
+    /// # Errors
+    /// Those of [`join_multicast_v4`](Self::join_multicast_v4).
+    pub fn join_multicast_v6(&self, group: &Ipv6Addr, _interface: u32) -> io::Result<()> {
+        self.change_group((*group).into(), GroupChange::Join)
+    }
+
+    /// Takes no more datagrams to the multicast group `group`.
+    ///
+    /// # Errors
+    /// `EADDRNOTAVAIL` if the socket has not joined it.
+    pub fn leave_multicast_v6(&self, group: &Ipv6Addr, _interface: u32) -> io::Result<()> {
+        self.change_group((*group).into(), GroupChange::Leave)
+    }
+
+    /// Changes whose datagrams to the multicast group `group` are taken (`MCAST_JOIN_GROUP` and its like, RFC 3678).
+    ///
+    /// # Errors
+    /// `EINVAL` if that is no group, or was joined the other way; `EADDRINUSE` if the socket is in it; `EADDRNOTAVAIL` if it
+    /// is not, or if the sender stands in its list already, or does not.
+    pub fn change_group(&self, group: IpAddr, change: GroupChange) -> io::Result<()> {
         let mut groups = self.inner.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = groups.iter().position(|joined| joined == group).ok_or(Errno::ADDRNOTAVAIL)?;
-        groups.swap_remove(at);
-        self.inner.shared.socket.leave(IpAddr::V4(*group));
+        groups.change(group, change, UNBOUNDED).map_err(ToErrno::into_io)?;
+        self.inner.shared.socket.change_group(group, change);
         Ok(())
     }
 
@@ -146,9 +162,15 @@ impl UdpSocket {
     /// # Errors
     /// `EINVAL` for more than 255.
     pub fn set_multicast_ttl_v4(&self, ttl: u32) -> io::Result<()> {
-        let ttl = u8::try_from(ttl).map_err(|_| Errno::INVAL)?;
-        self.inner.shared.socket.set_multicast_ttl(ttl);
-        Ok(())
+        self.set_multicast_hops(IpVersion::V4, ttl)
+    }
+
+    /// How many routers datagrams to groups of IPv6 may pass (`IPV6_MULTICAST_HOPS`); 1 unless it is set.
+    ///
+    /// # Errors
+    /// `EINVAL` for more than 255.
+    pub fn set_multicast_hops_v6(&self, hops: u32) -> io::Result<()> {
+        self.set_multicast_hops(IpVersion::V6, hops)
     }
 
     /// Whether datagrams to groups reach the stack's own members too (`IP_MULTICAST_LOOP`), as they do unless it is set.
@@ -156,7 +178,17 @@ impl UdpSocket {
     /// # Errors
     /// None; it fits the method of `std`.
     pub fn set_multicast_loop_v4(&self, on: bool) -> io::Result<()> {
-        self.inner.shared.socket.set_multicast_loop(on);
+        self.inner.shared.socket.set_multicast_loop(IpVersion::V4, on);
+        Ok(())
+    }
+
+    /// Whether datagrams to groups of IPv6 reach the stack's own members too (`IPV6_MULTICAST_LOOP`), as they do unless it
+    /// is set.
+    ///
+    /// # Errors
+    /// None; it fits the method of `std`.
+    pub fn set_multicast_loop_v6(&self, on: bool) -> io::Result<()> {
+        self.inner.shared.socket.set_multicast_loop(IpVersion::V6, on);
         Ok(())
     }
 
@@ -294,6 +326,12 @@ impl UdpSocket {
         Ok(Self { inner: Arc::clone(&self.inner) })
     }
 
+    fn set_multicast_hops(&self, family: IpVersion, hops: u32) -> io::Result<()> {
+        let hops = u8::try_from(hops).map_err(|_| Errno::INVAL)?;
+        self.inner.shared.socket.set_multicast_hops(family, hops);
+        Ok(())
+    }
+
     fn send_datagram(&self, payload: &[u8], remote: SocketAddr) -> io::Result<usize> {
         self.permit(remote)?;
         if remote.port() == 0 {
@@ -318,3 +356,6 @@ impl UdpSocket {
         &self.inner.shared
     }
 }
+
+/// The lanes know the limits.
+const UNBOUNDED: GroupLimits = GroupLimits { groups: usize::MAX, sources: usize::MAX };

@@ -157,6 +157,8 @@ fn limits(config: &Config, findings: &mut Findings) {
     findings.expect_at_least("limits.prefixes", limits.prefixes, 1);
     // One for each address, the link-local one included.
     findings.expect_at_least("limits.groups", limits.groups, config.interface.addresses.len() + 1);
+    // A report about one group fits into what every link carries.
+    findings.expect_within("limits.group-sources", limits.group_sources, 1..=64);
     findings.expect_at_least("limits.loopback-queue", limits.loopback_queue, 1);
     findings.expect_at_least("limits.errors-per-second", limits.errors_per_second, 1);
     let challenges = limits.challenge_acks_per_second;

@@ -38,6 +38,8 @@ pub struct Limits {
     pub fragment_bytes: usize,
     /// Multicast groups of all sockets together, and of each; and of IPv6, with one for each address of the stack's.
     pub groups: usize,
+    /// Senders that a socket names for one group, to hear only them or all others.
+    pub group_sources: usize,
     /// Routes, the ways to the interface's own subnets included.
     pub routes: usize,
     /// Destinations whose path is known to carry smaller packets than the link.
@@ -76,6 +78,7 @@ impl Default for Limits {
             fragments: 128,
             fragment_bytes: 4 << 20,
             groups: 256,
+            group_sources: 64,
             routes: 4_096,
             path_mtus: 1_024,
             routers: 8,

@@ -65,4 +65,8 @@ pub use client::{
 };
 pub use counters::Counters;
 pub use host::{Host, Port, StartError};
-pub use netlane_core::{BindOptions, DatagramHeader, KeepAlive, Readiness, SocketError, TcpState};
+pub use netlane_core::packet_io::IpVersion;
+pub use netlane_core::{
+    BindOptions, DatagramHeader, GroupChange, GroupError, GroupLimits, JoinedGroups, KeepAlive, Readiness,
+    SocketError, TcpState,
+};

@@ -1,17 +1,16 @@
 //! A socket for datagrams: UDP, or ICMP echo.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
-use core::net::Ipv4Addr;
 
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::datagram::DatagramHeader;
+use crate::multicast::joined::JoinedGroups;
+use crate::multicast::memberships;
 use crate::socket::SocketError;
 use crate::stack::{Fragmentation, Suited};
 use crate::tcp::Endpoint;
 use crate::wire::Protocol;
-use crate::wire::igmp::ALL_SYSTEMS;
 
 /// A socket whose buffers hold records: a [`DatagramHeader`] and the payload that it announces.
 pub(crate) struct DatagramSocket<B: Buffers> {
@@ -30,20 +29,28 @@ pub(crate) struct DatagramSocket<B: Buffers> {
 }
 
 /// What a socket has to do with multicast groups.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct GroupOptions {
     /// Those that it hears.
-    pub(crate) joined: Vec<Ipv4Addr>,
-    /// How many routers its datagrams to groups may pass.
-    pub(crate) ttl: u8,
+    pub(crate) joined: JoinedGroups,
+    /// What becomes of its datagrams to groups of IPv4, and of IPv6.
+    pub(crate) v4: GroupSending,
+    pub(crate) v6: GroupSending,
+}
+
+/// What becomes of datagrams to groups.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupSending {
+    /// How many routers they may pass.
+    pub(crate) hops: u8,
     /// They reach our own members too.
     pub(crate) looped: bool,
 }
 
-impl Default for GroupOptions {
+impl Default for GroupSending {
     fn default() -> Self {
-        // RFC 1112 §6.1.
-        Self { joined: Vec::new(), ttl: 1, looped: true }
+        // RFC 1112 §6.1, RFC 3493 §5.2.
+        Self { hops: 1, looped: true }
     }
 }
 
@@ -63,10 +70,16 @@ impl<B: Buffers> DatagramSocket<B> {
         }
     }
 
-    /// Whether datagrams to `group` are wanted: IPv4's have to be joined, but for the one that everybody is in.
-    pub(crate) fn hears(&self, group: Address) -> bool {
-        let joined = |group| self.groups.as_ref().is_some_and(|groups| groups.joined.contains(&group));
-        group.as_v4().is_none_or(|group| group == ALL_SYSTEMS || joined(group))
+    /// Whether datagrams from `source` to `group` are wanted: groups have to be joined, but for those that everybody is in.
+    pub(crate) fn hears(&self, group: Address, source: Address) -> bool {
+        let joined = |groups: &GroupOptions| groups.joined.hears(group.into(), source.into());
+        memberships::is_everybodys(group.into()) || self.groups.as_deref().is_some_and(joined)
+    }
+
+    /// What becomes of datagrams to `group`.
+    pub(crate) fn sending_to(&self, group: Address) -> GroupSending {
+        let sending = |groups: &GroupOptions| if group.is_v4() { groups.v4 } else { groups.v6 };
+        self.groups.as_deref().map_or(GroupSending::default(), sending)
     }
 
     /// Whether it sends echo requests, and no datagrams.

@@ -6,12 +6,10 @@
 //! | `duplicate_address` | when an address is ours (RFC 4862 §5.4) |
 //! | `router_discovery` | who leads off the link, and who is on it (RFC 4861 §6.3) |
 //! | `autoconfiguration` | which addresses follow from advertised prefixes (RFC 4862 §5.5) |
-//! | `listener_reports` | when to report which groups we listen to (RFC 3810) |
 //! | `source_selection` | which of our addresses a packet leaves from (RFC 6724) |
 
 pub(crate) mod autoconfiguration;
 pub(crate) mod duplicate_address;
 pub(crate) mod host;
-pub(crate) mod listener_reports;
 pub(crate) mod router_discovery;
 pub(crate) mod source_selection;

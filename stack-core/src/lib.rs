@@ -76,9 +76,9 @@ mod datagram;
 mod datagram_socket;
 mod dhcp;
 mod fragments;
-mod igmp;
 mod interface;
 mod ipv6;
+mod multicast;
 mod neighbor;
 mod path_mtu;
 mod rate_limit;
@@ -99,10 +99,11 @@ pub use config::{
 pub use counters::Counters;
 pub use datagram::DatagramHeader;
 pub use ipv6::host::{AddressChange, AddressEvent};
+pub use multicast::joined::{GroupChange, GroupError, GroupLimits, JoinedGroups};
 pub use socket::{Event, Readiness, SocketError, SocketId};
 pub use stack::{
-    AddressError, BindError, BindOptions, ConnectError, GroupError, NetworkEvent, Notice, RecvError,
-    RouteError, SendError, Stack, Stale, Stray, Turn,
+    AddressError, BindError, BindOptions, ConnectError, NetworkEvent, Notice, RecvError, RouteError,
+    SendError, Stack, Stale, Stray, Turn,
 };
 pub use tcp::connection::TcpState;
 pub use tcp::info::{LossRecovery, TcpInfo};

@@ -10,9 +10,9 @@ use crate::buffers::{Buffers, HeapBuffers, Pressure};
 use crate::config::{Limits, StackConfig, TcpConfig};
 use crate::counters::Counters;
 use crate::fragments::{FragmentLimits, Reassembly};
-use crate::igmp::Memberships;
 use crate::interface::Interface;
 use crate::ipv6::host::Ipv6Host;
+use crate::multicast::memberships::Memberships;
 use crate::neighbor::{NeighborCache, NeighborLimits};
 use crate::path_mtu::PathMtus;
 use crate::rate_limit::{RateLimit, VagueLimit};
@@ -62,7 +62,6 @@ pub use bindings::BindOptions;
 pub(crate) use bindings::Suited;
 pub use calls::{BindError, ConnectError, Stale};
 pub use dhcp::NetworkEvent;
-pub use groups::GroupError;
 pub(crate) use link::Fragmentation;
 pub use local::{RecvError, SendError};
 pub use strays::{Notice, Stray};
@@ -91,6 +90,7 @@ pub struct Stack<I: PacketIo, B: Buffers = HeapBuffers> {
     link: Link<I>,
     sockets: Sockets<B>,
     fragments: Reassembly,
+    /// The groups of IPv4 that we listen to.
     groups: Memberships,
     claims: Claims,
     /// Connections that peers have begun to open.
@@ -164,7 +164,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         let shared = (interface.queues.max(1), interface.queue);
         let mac = interface.mac.unwrap_or(MacAddr(caps.mac));
-        let ipv6 = Ipv6Host::new(&interface, &limits, mac);
+        let ipv6 = Ipv6Host::new(&interface, &limits, mac, rng.u64(..));
         let interface = Interface::new(&interface, mac, caps.mtu, limits.routes, rng.u64(..));
         let paths = PathMtus::new(limits.path_mtus, rng.u64(..));
         Self {

@@ -1,15 +1,15 @@
 //! What only netlane has, or does in its own way.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use netlane_config::Limits;
 use netlane_posix::{
-    BindOptions, KeepAlive, ListenOptions, Netlane, PingSocket, Poller, Readiness, TcpListener, TcpStream,
-    UdpSocket,
+    BindOptions, GroupChange, KeepAlive, ListenOptions, Netlane, PingSocket, Poller, Readiness, TcpListener,
+    TcpStream, UdpSocket,
 };
 use rustix::io::Errno;
 
@@ -163,7 +163,7 @@ fn sockets_of_ipv4_reach_no_address_of_ipv6() {
 #[test]
 fn sockets_of_ipv6_see_addresses_of_ipv4_as_mapped() {
     let (server, client) = two_hosts();
-    let mapped = |address: &str| format!("::ffff:{address}").parse::<std::net::IpAddr>().unwrap();
+    let mapped = |address: &str| format!("::ffff:{address}").parse::<IpAddr>().unwrap();
     let listener = TcpListener::bind(&server, "[::]:80").unwrap();
     let stream = TcpStream::connect(&client, (SERVER, 80)).unwrap();
     let (served, peer) = listener.accept().unwrap();
@@ -178,6 +178,51 @@ fn sockets_of_ipv6_see_addresses_of_ipv4_as_mapped() {
     assert_eq!(from.ip(), mapped(CLIENT));
     there.send_to(b"answer", from).unwrap();
     assert_eq!(here.recv_from(&mut [0; 16]).unwrap().1.ip(), mapped(SERVER));
+}
+
+#[test]
+fn groups_of_both_families_are_joined_and_senders_in_them_chosen() {
+    let dual = |v4: &str, v6: &str| {
+        let mut config = config(v4);
+        config.interface.addresses.push(v6.parse().unwrap());
+        config.interface.duplicate_address_detection = false;
+        config
+    };
+    let (server, client) = Netlane::pair(&dual(SERVER, "fd00::1/64"), &dual(CLIENT, "fd00::2/64")).unwrap();
+    let (group_v4, group_v6) = (Ipv4Addr::new(239, 1, 2, 3), "ff05::77".parse().unwrap());
+    let member = UdpSocket::bind(&server, "[::]:53").unwrap();
+    member.join_multicast_v4(&group_v4, &Ipv4Addr::UNSPECIFIED).unwrap();
+    member.join_multicast_v6(&group_v6, 0).unwrap();
+    assert_eq!(errno(member.join_multicast_v6(&group_v6, 0)), Some(Errno::ADDRINUSE));
+    assert_eq!(errno(member.join_multicast_v6(&"fd00::1".parse().unwrap(), 0)), Some(Errno::INVAL));
+    let sender = UdpSocket::bind(&client, "[::]:0").unwrap();
+    sender.set_multicast_hops_v6(3).unwrap();
+    assert_eq!(errno(sender.set_multicast_hops_v6(256)), Some(Errno::INVAL));
+    member.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    for group in [IpAddr::from(group_v4), group_v6.into()] {
+        sender.send_to(b"hello", (group, 53)).unwrap();
+        assert_eq!(member.recv_from(&mut [0; 8]).unwrap().0, 5);
+    }
+    let from: IpAddr = "fd00::2".parse().unwrap();
+    member.change_group(group_v6.into(), GroupChange::Block(from)).unwrap();
+    assert_eq!(
+        errno(member.change_group(group_v6.into(), GroupChange::Block(from))),
+        Some(Errno::ADDRNOTAVAIL)
+    );
+    assert_eq!(
+        errno(member.change_group(group_v6.into(), GroupChange::JoinSource(from))),
+        Some(Errno::INVAL)
+    );
+    sender.send_to(b"blocked", (group_v6, 53)).unwrap();
+    sender.send_to(b"for one", ("fd00::1", 53)).unwrap();
+    let mut bytes = [0; 8];
+    assert_eq!(member.recv_from(&mut bytes).unwrap().0, 7);
+    assert_eq!(bytes[..7], *b"for one");
+    member.change_group(group_v6.into(), GroupChange::Unblock(from)).unwrap();
+    sender.send_to(b"again", (group_v6, 53)).unwrap();
+    assert_eq!(member.recv_from(&mut [0; 8]).unwrap().0, 5);
+    member.leave_multicast_v6(&group_v6, 0).unwrap();
+    assert_eq!(errno(member.leave_multicast_v6(&group_v6, 0)), Some(Errno::ADDRNOTAVAIL));
 }
 
 #[test]

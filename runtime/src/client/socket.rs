@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use netlane_core::{KeepAlive, Readiness, SocketError, TcpState};
+use netlane_core::packet_io::IpVersion;
+use netlane_core::{GroupChange, KeepAlive, Readiness, SocketError, TcpState};
 
 use super::part::Part;
 use super::{ConnectError, LaneGone, RecvError, Shared, WaitError};
@@ -176,27 +177,23 @@ impl Socket {
         }
     }
 
-    /// Takes datagrams to the multicast group `group` too. When this returns, those that arrive are for the socket,
-    /// unless `limits.groups` is reached.
-    pub fn join(&self, group: IpAddr) {
-        self.request_all(Request::Join { group });
+    /// Changes whose datagrams to a multicast group the socket takes. When this returns, it holds for those that arrive,
+    /// unless a limit of the configuration is reached. What the change comes to, a [`JoinedGroups`](crate::JoinedGroups)
+    /// beside the socket tells.
+    pub fn change_group(&self, group: IpAddr, change: GroupChange) {
+        self.request_all(Request::Group { group, change });
         self.settle();
     }
 
-    /// Takes no more datagrams to the multicast group `group`.
-    pub fn leave(&self, group: IpAddr) {
-        self.request_all(Request::Leave { group });
-        self.settle();
+    /// How many routers the socket's datagrams to groups of a family may pass; 1 unless it is set.
+    pub fn set_multicast_hops(&self, family: IpVersion, hops: u8) {
+        self.request_all(Request::GroupHops { family, hops });
     }
 
-    /// How many routers the socket's datagrams to groups may pass; 1 unless it is set.
-    pub fn set_multicast_ttl(&self, ttl: u8) {
-        self.request_all(Request::GroupTtl(ttl));
-    }
-
-    /// Whether the socket's datagrams to groups reach the stack's own members too, as they do unless it is set.
-    pub fn set_multicast_loop(&self, on: bool) {
-        self.request_all(Request::GroupLoop(on));
+    /// Whether the socket's datagrams to groups of a family reach the stack's own members too, as they do unless it is
+    /// set.
+    pub fn set_multicast_loop(&self, family: IpVersion, on: bool) {
+        self.request_all(Request::GroupLoop { family, on });
     }
 
     /// Whether datagrams larger than their path carries are refused, and not cut.

@@ -97,6 +97,7 @@ fn limits(limits: &netlane_config::Limits) -> Limits {
         fragments: limits.fragments,
         fragment_bytes: limits.fragment_bytes,
         groups: limits.groups,
+        group_sources: limits.group_sources,
         routes: limits.routes,
         path_mtus: limits.path_mtus,
         routers: limits.routers,

@@ -55,10 +55,13 @@ impl<I: PacketIo + Waitable> Lane<I> {
             Request::ConnectUdp { peer } => self.stack.udp_connect(socket, peer),
             Request::DontFragment(on) => self.stack.udp_set_dont_fragment(socket, on),
             // A client that asks for what it cannot have goes without.
-            Request::Join { group } => self.stack.udp_join(socket, group).or(Ok(())),
-            Request::Leave { group } => self.stack.udp_leave(socket, group).or(Ok(())),
-            Request::GroupTtl(ttl) => self.stack.udp_set_multicast_ttl(socket, ttl).or(Ok(())),
-            Request::GroupLoop(on) => self.stack.udp_set_multicast_loop(socket, on).or(Ok(())),
+            Request::Group { group, change } => self.stack.udp_change_group(socket, group, change).or(Ok(())),
+            Request::GroupHops { family, hops } => {
+                self.stack.udp_set_multicast_hops(socket, family, hops).or(Ok(()))
+            }
+            Request::GroupLoop { family, on } => {
+                self.stack.udp_set_multicast_loop(socket, family, on).or(Ok(()))
+            }
             _ => Ok(()),
         };
     }

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use netlane_core::{BindOptions, KeepAlive};
+use netlane_core::packet_io::IpVersion;
+use netlane_core::{BindOptions, GroupChange, KeepAlive};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A [`Request`] for one slot, as it travels through a job ring.
@@ -35,14 +36,12 @@ pub(crate) enum Request {
     BindEcho { local: SocketAddr, wake: u32 },
     /// Take datagrams from this peer only, or from all.
     ConnectUdp { peer: Option<SocketAddr> },
-    /// Take datagrams to this group too.
-    Join { group: IpAddr },
-    /// Take no more datagrams to this group.
-    Leave { group: IpAddr },
-    /// How many routers datagrams to groups may pass.
-    GroupTtl(u8),
-    /// Whether datagrams to groups reach the stack's own members.
-    GroupLoop(bool),
+    /// Take datagrams to this group, from everybody or some.
+    Group { group: IpAddr, change: GroupChange },
+    /// How many routers datagrams to groups of a family may pass.
+    GroupHops { family: IpVersion, hops: u8 },
+    /// Whether datagrams to groups of a family reach the stack's own members.
+    GroupLoop { family: IpVersion, on: bool },
     /// Whether datagrams larger than their path carries are refused, and not cut.
     DontFragment(bool),
     /// Send a FIN behind what is queued.
@@ -83,10 +82,13 @@ impl Request {
             Self::BindUdp { local, options, wake } => job(BIND_UDP, wake, 0, bind_words(local, options)),
             Self::BindEcho { local, wake } => job(BIND_ECHO, wake, 0, Ends::to_words(Some(local), None)),
             Self::ConnectUdp { peer } => job(CONNECT_UDP, 0, 0, Ends::to_words(None, peer)),
-            Self::Join { group } => job(JOIN, 0, 0, Ends::to_words(None, Some(SocketAddr::new(group, 0)))),
-            Self::Leave { group } => job(LEAVE, 0, 0, Ends::to_words(None, Some(SocketAddr::new(group, 0)))),
-            Self::GroupTtl(ttl) => job(GROUP_TTL, 0, u32::from(ttl), none),
-            Self::GroupLoop(on) => job(GROUP_LOOP, 0, u32::from(on), none),
+            Self::Group { group, change } => {
+                let (value, source) = group_change_parts(change);
+                let end = |address| SocketAddr::new(address, 0);
+                job(GROUP, 0, value, Ends::to_words(source.map(end), Some(end(group))))
+            }
+            Self::GroupHops { family, hops } => job(GROUP_HOPS, 0, of_family(family, hops), none),
+            Self::GroupLoop { family, on } => job(GROUP_LOOP, 0, of_family(family, u8::from(on)), none),
             Self::DontFragment(on) => job(DONT_FRAGMENT, 0, u32::from(on), none),
             Self::Shutdown => job(SHUTDOWN, 0, 0, none),
             Self::Abort => job(ABORT, 0, 0, none),
@@ -119,10 +121,12 @@ impl Job {
             BIND_UDP => Request::BindUdp { local: ends.local?, options: bind_options(words), wake },
             BIND_ECHO => Request::BindEcho { local: ends.local?, wake },
             CONNECT_UDP => Request::ConnectUdp { peer: ends.remote },
-            JOIN => Request::Join { group: ends.remote?.ip() },
-            LEAVE => Request::Leave { group: ends.remote?.ip() },
-            GROUP_TTL => Request::GroupTtl(u8::try_from(value).ok()?),
-            GROUP_LOOP => Request::GroupLoop(value != 0),
+            GROUP => {
+                let source = ends.local.map(|source| source.ip());
+                Request::Group { group: ends.remote?.ip(), change: group_change(value, source)? }
+            }
+            GROUP_HOPS => Request::GroupHops { family: family_of(value), hops: value as u8 },
+            GROUP_LOOP => Request::GroupLoop { family: family_of(value), on: value as u8 != 0 },
             DONT_FRAGMENT => Request::DontFragment(value != 0),
             SHUTDOWN => Request::Shutdown,
             ABORT => Request::Abort,
@@ -157,13 +161,12 @@ const NO_KEEP_ALIVE: u32 = 10;
 const KEEP_ALIVE: u32 = 11;
 const ASK_STATE: u32 = 12;
 const ASK_COUNTERS: u32 = 13;
-const JOIN: u32 = 14;
-const LEAVE: u32 = 15;
-const GROUP_TTL: u32 = 16;
-const GROUP_LOOP: u32 = 17;
-const DONT_FRAGMENT: u32 = 18;
-const NO_USER_TIMEOUT: u32 = 19;
-const USER_TIMEOUT: u32 = 20;
+const GROUP: u32 = 14;
+const GROUP_HOPS: u32 = 15;
+const GROUP_LOOP: u32 = 16;
+const DONT_FRAGMENT: u32 = 17;
+const NO_USER_TIMEOUT: u32 = 18;
+const USER_TIMEOUT: u32 = 19;
 
 /// A socket that is to be bound has no peer, whose first word has the options, a bit each.
 fn bind_words(local: SocketAddr, options: BindOptions) -> [u64; 5] {
@@ -176,6 +179,39 @@ fn bind_words(local: SocketAddr, options: BindOptions) -> [u64; 5] {
 fn bind_options(words: [u64; 5]) -> BindOptions {
     let has = |bit: u32| words[2] & 1 << bit != 0;
     BindOptions { reuse_address: has(0), reuse_port: has(1), only_v6: has(2) }
+}
+
+/// A number for the kind of change, and the sender that it is about.
+fn group_change_parts(change: GroupChange) -> (u32, Option<IpAddr>) {
+    match change {
+        GroupChange::Join => (0, None),
+        GroupChange::Leave => (1, None),
+        GroupChange::JoinSource(source) => (2, Some(source)),
+        GroupChange::LeaveSource(source) => (3, Some(source)),
+        GroupChange::Block(source) => (4, Some(source)),
+        GroupChange::Unblock(source) => (5, Some(source)),
+    }
+}
+
+fn group_change(value: u32, source: Option<IpAddr>) -> Option<GroupChange> {
+    Some(match value {
+        0 => GroupChange::Join,
+        1 => GroupChange::Leave,
+        2 => GroupChange::JoinSource(source?),
+        3 => GroupChange::LeaveSource(source?),
+        4 => GroupChange::Block(source?),
+        5 => GroupChange::Unblock(source?),
+        _ => return None,
+    })
+}
+
+/// A value for one family, which stands above it.
+fn of_family(family: IpVersion, value: u8) -> u32 {
+    u32::from(family == IpVersion::V6) << 8 | u32::from(value)
+}
+
+fn family_of(value: u32) -> IpVersion {
+    if value >> 8 == 0 { IpVersion::V4 } else { IpVersion::V6 }
 }
 
 fn nanos(span: Duration) -> u64 {
@@ -233,6 +269,7 @@ mod tests {
     fn a_request_arrives_as_it_was_sent() {
         let keepalive =
             KeepAlive { idle: Duration::from_secs(7_200), interval: Duration::from_millis(1), probes: 9 };
+        let [group, source] = ["[ff05::1]:0", "[fd00::1]:0"].map(|end| any(end).ip());
         let shared = BindOptions { reuse_address: true, ..BindOptions::default() };
         let divided = BindOptions { reuse_port: true, only_v6: true, ..BindOptions::default() };
         for request in [
@@ -244,10 +281,15 @@ mod tests {
             Request::BindEcho { local: any("0.0.0.0:0"), wake: 2 },
             Request::ConnectUdp { peer: None },
             Request::ConnectUdp { peer: Some(any("10.0.0.1:53")) },
-            Request::Join { group: any("239.1.2.3:0").ip() },
-            Request::Leave { group: any("239.1.2.3:0").ip() },
-            Request::GroupTtl(7),
-            Request::GroupLoop(false),
+            Request::Group { group, change: GroupChange::Join },
+            Request::Group { group, change: GroupChange::Leave },
+            Request::Group { group, change: GroupChange::JoinSource(source) },
+            Request::Group { group, change: GroupChange::LeaveSource(source) },
+            Request::Group { group, change: GroupChange::Block(source) },
+            Request::Group { group, change: GroupChange::Unblock(source) },
+            Request::GroupHops { family: IpVersion::V6, hops: 255 },
+            Request::GroupLoop { family: IpVersion::V4, on: false },
+            Request::GroupLoop { family: IpVersion::V6, on: true },
             Request::DontFragment(true),
             Request::Shutdown,
             Request::Abort,

@@ -8,9 +8,9 @@ use ipnet::{IpNet, Ipv6Net};
 
 use super::autoconfiguration::{Autoconfiguration, InterfaceId, PREFIX_LEN};
 use super::duplicate_address::DuplicateDetection;
-use super::listener_reports::ListenerReports;
 use super::router_discovery::{RouterDiscovery, RouterLimits};
 use crate::config::{InterfaceConfig, Ipv6Config, Limits};
+use crate::multicast::memberships::Memberships;
 use crate::time::{Duration, Instant};
 use crate::wire::MacAddr;
 
@@ -26,7 +26,8 @@ pub(crate) struct Ipv6Host {
     pub(crate) detection: DuplicateDetection,
     pub(crate) routers: RouterDiscovery,
     pub(crate) autoconfiguration: Autoconfiguration,
-    pub(crate) reports: ListenerReports,
+    /// The groups that we listen to.
+    pub(crate) groups: Memberships,
     /// The time between two questions (RFC 4861 §6.3.2: RetransTimer).
     pub(crate) retrans_timer: Duration,
     /// The default router and the prefixes that stand in the routing table.
@@ -78,7 +79,8 @@ const EVENTS: usize = 64;
 const RETRANS_TIMER: Duration = Duration::from_secs(1);
 
 impl Ipv6Host {
-    pub(crate) fn new(interface: &InterfaceConfig, limits: &Limits, mac: MacAddr) -> Self {
+    /// A host that begins with the first turn. `seed` decides when it tells of its groups.
+    pub(crate) fn new(interface: &InterfaceConfig, limits: &Limits, mac: MacAddr, seed: u64) -> Self {
         let config = interface.ipv6.clone();
         let id = InterfaceId::from_mac(mac);
         let addresses = interface.addresses.iter().filter_map(|net| match net {
@@ -101,7 +103,7 @@ impl Ipv6Host {
                 prefixes: limits.prefixes,
             }),
             autoconfiguration: Autoconfiguration::new(id, limits.prefixes),
-            reports: ListenerReports::new(limits.groups),
+            groups: Memberships::new(limits.groups, seed),
             retrans_timer: RETRANS_TIMER,
             installed: (None, Vec::new()),
             redirects: VecDeque::new(),
@@ -166,7 +168,7 @@ impl Ipv6Host {
             self.detection.next_deadline(),
             self.routers.next_deadline(),
             self.autoconfiguration.next_deadline(),
-            self.reports.next_deadline(),
+            self.groups.next_deadline(),
         ];
         self.next = deadlines.into_iter().flatten().min();
     }

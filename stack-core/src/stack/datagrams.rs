@@ -87,7 +87,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         for n in 0.. {
             let Some(id) = self.sockets.demux.bindings.nth(protocol, local, n) else { break };
             let Some(socket) = self.sockets.table.datagram_mut(id) else { continue };
-            if socket.suits(remote) != Suited::Not && (!is_group || socket.hears(local.address)) {
+            if socket.suits(remote) != Suited::Not
+                && (!is_group || socket.hears(local.address, remote.address))
+            {
                 self.store(id, header, payload);
                 delivered = true;
             }
@@ -139,9 +141,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     fn loop_back(&mut self, id: SocketId, record: &DatagramHeader) {
         let group = Address::from(record.remote.ip());
         let Some(socket) = self.sockets.table.datagram_mut(id) else { return };
-        let looped = socket.groups.as_ref().is_none_or(|groups| groups.looped);
-        let is_member = group.as_v4().is_some_and(|group| self.groups.contains(group));
-        if socket.is_echo() || !looped || !is_member {
+        let looped = socket.sending_to(group).looped;
+        let groups = if group.is_v4() { &self.groups } else { &self.ipv6.groups };
+        if socket.is_echo() || !looped || !groups.contains(group.into()) {
             return;
         }
         let chosen = [record.local.into(), socket.local.address].into_iter().find(|own| own.is_host());
@@ -232,9 +234,8 @@ fn addressed<B: Buffers>(
     if source.is_some_and(|own| own.is_v4() != destination.is_v4()) {
         return Err(NotSent::NoRoute);
     }
-    // RFC 1112 §6.1: to the hosts of the link, unless the user wants to reach further.
-    let ttl = socket.groups.as_ref().map_or(1, |groups| groups.ttl);
-    let hops = destination.is_multicast().then_some(ttl);
+    // RFC 1112 §6.1, RFC 3493 §5.2: to the hosts of the link, unless the user wants to reach further.
+    let hops = destination.is_multicast().then(|| socket.sending_to(destination).hops);
     let fragmentation = socket.fragmentation;
     Ok(Outgoing {
         source,

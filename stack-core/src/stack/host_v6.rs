@@ -1,21 +1,22 @@
 //! What the stack does as a host of IPv6, besides sending and receiving: it finds out which addresses are its own,
 //! and tells which groups it listens to.
 
-use core::net::Ipv6Addr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
 use netlane_packet_io::PacketIo;
 
 use super::Stack;
+use super::link::NotSent;
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::ipv6::autoconfiguration::Formation;
 use crate::ipv6::duplicate_address::Detection;
 use crate::ipv6::host::{AddressChange, AddressEvent};
-use crate::ipv6::listener_reports::Records;
+use crate::multicast::memberships::GroupReport;
 use crate::time::{Duration, Instant};
-use crate::wire::mld::{self, ALL_MLDV2_ROUTERS};
-use crate::wire::{Ipv6Repr, MacAddr, NdpRepr, Protocol, Sum, icmpv6, ndp};
+use crate::wire::mld::{self, ALL_MLDV2_ROUTERS, ALL_ROUTERS};
+use crate::wire::{Ipv6Repr, MacAddr, NdpRepr, Protocol, Sum, group_report, icmpv6, ndp};
 
 /// The longest random delay before the first message of a host (RFC 4861 §10: MAX_RTR_SOLICITATION_DELAY).
 const MAX_INITIAL_DELAY: Duration = Duration::from_secs(1);
@@ -81,7 +82,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// others ask for it is joined first.
     fn examine(&mut self, address: Ipv6Addr) {
         // With more groups than the limit allows, the address still works where nobody filters multicast.
-        let _ = self.ipv6.reports.join(self.now, ndp::solicited_node(address));
+        let _ = self.ipv6.groups.join(self.now, ndp::solicited_node(address).into());
         if self.ipv6.config.duplicate_address_detection {
             let at = self.after_initial_delay();
             self.ipv6.detection.begin(address, at);
@@ -120,7 +121,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub(super) fn give_up_address(&mut self, address: Ipv6Addr) {
         if self.ipv6.detection.give_up(address) {
             self.ipv6.take_wanted(address);
-            self.ipv6.reports.leave(self.now, ndp::solicited_node(address));
+            self.ipv6.groups.leave(self.now, ndp::solicited_node(address).into());
             self.counters.duplicate_addresses += 1;
             self.ipv6.tell(address, AddressChange::Duplicate);
             self.ipv6.settle();
@@ -142,7 +143,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             Formation::Expired(address) => {
                 self.ipv6.detection.give_up(address);
                 self.ipv6.take_wanted(address);
-                self.ipv6.reports.leave(self.now, ndp::solicited_node(address));
+                self.ipv6.groups.leave(self.now, ndp::solicited_node(address).into());
                 if self.remove_address(address.into()) {
                     self.ipv6.tell(address, AddressChange::Expired);
                 }
@@ -150,27 +151,38 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
     }
 
-    /// Tells the routers which groups we listen to (RFC 3810 §5.2).
+    /// Tells the routers which groups we listen to (RFC 3810 §5.2), or those of version 1 (RFC 2710 §3, §5).
     fn report_listeners(&mut self) {
-        loop {
-            let records = self.ipv6.reports.poll(self.now, &mut self.rng);
-            if records.is_empty() {
-                return;
-            }
-            if self.ipv6.speaks {
-                self.send_report(&records);
+        while let Some(report) = self.ipv6.groups.poll(self.now) {
+            let sent = match report {
+                _ if !self.ipv6.speaks => continue,
+                GroupReport::Records(records) => {
+                    let len = group_report::report_len(&records);
+                    self.send_mld(ALL_MLDV2_ROUTERS, len, |out| mld::emit_report(&records, out))
+                }
+                GroupReport::Old(_, IpAddr::V6(group)) => self.send_old_mld(group, group, true),
+                GroupReport::Leave(IpAddr::V6(group)) => self.send_old_mld(ALL_ROUTERS, group, false),
+                GroupReport::Old(..) | GroupReport::Leave(_) => continue,
+            };
+            if sent.is_err() {
+                self.counters.tx_suppressed += 1;
             }
         }
     }
 
-    fn send_report(&mut self, records: &Records) {
+    fn send_old_mld(&mut self, to: Ipv6Addr, group: Ipv6Addr, listens: bool) -> Result<(), NotSent> {
+        let message = mld::old_message(group, listens);
+        self.send_mld(to, message.len(), |out| out.copy_from_slice(&message))
+    }
+
+    /// Sends a message about our groups, `len` bytes that `fill` writes.
+    fn send_mld(&mut self, to: Ipv6Addr, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), NotSent> {
         let own = self.ipv6.link_local;
         // RFC 3810 §5.2.13: from the unspecified address while there is no other.
         let src = if self.link.interface.owns(own.into()) { own } else { Ipv6Addr::UNSPECIFIED };
-        let len = mld::report_len(records.len());
         let ip = Ipv6Repr {
             src,
-            dst: ALL_MLDV2_ROUTERS,
+            dst: to,
             next_header: Protocol::HOP_BY_HOP,
             hop_limit: 1,
             traffic_class: 0,
@@ -178,15 +190,11 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             payload_len: (mld::HOP_BY_HOP.len() + len) as u16,
         };
         let pseudo = Sum::pseudo_v6(src, ip.dst, Protocol::ICMPV6, len);
-        let to = MacAddr::multicast_for_v6(ip.dst);
-        let sent = self.link.send_v6_to(&mut self.counters, to, &ip, |out| {
-            let (options, report) = out.split_at_mut(mld::HOP_BY_HOP.len());
+        self.link.send_v6_to(&mut self.counters, MacAddr::multicast_for_v6(to), &ip, |out| {
+            let (options, message) = out.split_at_mut(mld::HOP_BY_HOP.len());
             options.copy_from_slice(&mld::HOP_BY_HOP);
-            mld::emit_report(records, report);
-            icmpv6::fill_checksum(report, pseudo);
-        });
-        if sent.is_err() {
-            self.counters.tx_suppressed += 1;
-        }
+            fill(message);
+            icmpv6::fill_checksum(message, pseudo);
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! ICMP for IPv6 (RFC 4443): echoes answered, errors sent, and errors received handed to their sockets.
 
+use core::net::IpAddr;
+
 use netlane_packet_io::{PacketIo, TxOffload};
 
 use super::Stack;
@@ -7,6 +9,7 @@ use super::ingress::Incoming;
 use super::link::{Fragmentation, Outgoing};
 use crate::address::Address;
 use crate::buffers::Buffers;
+use crate::multicast::memberships::Dialect;
 use crate::socket::SocketError;
 use crate::wire::icmpv6::{self, Quoted, Unreachable};
 use crate::wire::ipv6::extensions::Refusal;
@@ -49,10 +52,18 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             },
             // As for IPv4: these change nothing for the connection, which goes on trying.
             Icmpv6Repr::TimeExceeded { .. } | Icmpv6Repr::ParameterProblem { .. } => {}
-            Icmpv6Repr::MldQuery(MldQuery { group, max_response, .. }) => {
-                self.ipv6.reports.asked(self.now, group, max_response, &mut self.rng);
+            Icmpv6Repr::MldQuery(MldQuery { max_response, group, sources, old }) => {
+                let dialect = if old { Dialect::Old } else { Dialect::Current };
+                let sources = sources.iter().map(|source| IpAddr::from(*source));
+                self.ipv6.groups.asked(self.now, dialect, group.into(), sources, max_response);
                 self.ipv6.settle();
             }
+            // RFC 2710 §5: a report goes to the group that it is about.
+            Icmpv6Repr::MldReport(group) if ip.dst == group => {
+                self.ipv6.groups.heard_report(self.now, group.into());
+                self.ipv6.settle();
+            }
+            Icmpv6Repr::MldReport(_) => self.counters.rx_other_address += 1,
         }
     }
 
@@ -60,6 +71,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     fn concerns_all_queues(&self, message: &Icmpv6Repr<'_>) -> bool {
         match message {
             Icmpv6Repr::MldQuery(_)
+            | Icmpv6Repr::MldReport(_)
             | Icmpv6Repr::Ndp(NdpRepr::RouterAdvertisement(_) | NdpRepr::Redirect { .. }) => true,
             Icmpv6Repr::Ndp(
                 NdpRepr::NeighborSolicitation { target, .. } | NdpRepr::NeighborAdvertisement { target, .. },

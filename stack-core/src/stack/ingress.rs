@@ -154,7 +154,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     /// Whether a packet to a group is for us: one that we have joined, or IGMP, which is about groups.
     fn hears(&self, packet: Ipv4Repr) -> bool {
-        packet.dst.is_multicast() && (packet.protocol == Protocol::IGMP || self.groups.contains(packet.dst))
+        packet.dst.is_multicast()
+            && (packet.protocol == Protocol::IGMP || self.groups.contains(packet.dst.into()))
     }
 
     #[inline]
@@ -166,7 +167,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let interface = &self.link.interface;
         let (source, destination) = (Address::v6(packet.repr.src), Address::v6(packet.repr.dst));
         let unicast = interface.owns(destination);
-        if !unicast && !self.ipv6.reports.listens_to(packet.repr.dst) {
+        if !unicast && !self.ipv6.groups.contains(packet.repr.dst.into()) {
             self.counters.rx_other_address += 1;
             return;
         }

@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::checksum::sum;
 use super::icmpv4::QuotedTransport;
 use super::ipv6::{self, Ipv6Packet, Ipv6Repr};
-use super::mld::MldQuery;
+use super::mld::{self, MldQuery};
 use super::ndp::NdpRepr;
 use super::{Malformed, Protocol, Sum};
 
@@ -72,6 +72,8 @@ pub enum Icmpv6Repr<'a> {
     Ndp(NdpRepr<'a>),
     /// A router asks who listens to which groups.
     MldQuery(MldQuery<'a>),
+    /// Another host tells, in version 1, that it listens to this group.
+    MldReport(Ipv6Addr),
 }
 
 /// Why a packet could not be delivered (RFC 4443 §3.1).
@@ -146,6 +148,7 @@ impl<'a> Icmpv6Repr<'a> {
                 Ok(Self::ParameterProblem { problem, pointer: header.word.get(), quote: rest })
             }
             (MldQuery::KIND, _) => MldQuery::parse(ip, message).map(Self::MldQuery),
+            (mld::OLD_REPORT, _) => mld::parse_old_report(ip, message).map(Self::MldReport),
             (NdpRepr::FIRST_KIND..=NdpRepr::LAST_KIND, _) => NdpRepr::parse(ip, message).map(Self::Ndp),
             _ => Err(Malformed::Unsupported),
         }
@@ -158,7 +161,7 @@ impl<'a> Icmpv6Repr<'a> {
     pub const fn len(&self) -> usize {
         match self {
             Self::Ndp(ndp) => ndp.len(),
-            Self::MldQuery(_) => 0,
+            Self::MldQuery(_) | Self::MldReport(_) => 0,
             _ => HEADER_LEN + self.data().len(),
         }
     }
@@ -182,7 +185,7 @@ impl<'a> Icmpv6Repr<'a> {
                 ndp.emit(out);
                 return fill_checksum(&mut out[..ndp.len()], pseudo);
             }
-            Self::MldQuery(_) => return,
+            Self::MldQuery(_) | Self::MldReport(_) => return,
         };
         let (front, rest) = out.split_at_mut(HEADER_LEN);
         let header = Header { kind, code, checksum: 0.into(), word: word.into() };
@@ -198,7 +201,7 @@ impl<'a> Icmpv6Repr<'a> {
             | Self::PacketTooBig { quote, .. }
             | Self::TimeExceeded { quote, .. }
             | Self::ParameterProblem { quote, .. } => quote,
-            Self::Ndp(_) | Self::MldQuery(_) => &[],
+            Self::Ndp(_) | Self::MldQuery(_) | Self::MldReport(_) => &[],
         }
     }
 }

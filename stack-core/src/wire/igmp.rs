@@ -3,8 +3,8 @@
 
 use core::net::Ipv4Addr;
 
-use super::Malformed;
 use super::checksum::sum;
+use super::{GroupRecord, Malformed, group_report};
 use crate::time::Duration;
 
 /// All hosts, who are asked.
@@ -18,7 +18,7 @@ pub const OLD_LEN: usize = 8;
 
 /// What is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IgmpRepr {
+pub enum IgmpRepr<'a> {
     /// A router asks who listens.
     Query {
         /// The version that the router speaks.
@@ -27,6 +27,8 @@ pub enum IgmpRepr {
         max_response: Duration,
         /// The group in question; all of them where unspecified.
         group: Ipv4Addr,
+        /// The senders in question; all of them where there are none.
+        sources: &'a [[u8; 4]],
     },
     /// Another host of version 1 or 2 listens to a group.
     Report {
@@ -46,30 +48,20 @@ pub enum IgmpVersion {
     V3,
 }
 
-/// What a report of version 3 tells of one group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IgmpRecord {
-    /// We listen, whoever sends: asked for, the state "exclude nobody".
-    Listening(Ipv4Addr),
-    /// We have begun to listen: the change to "exclude nobody".
-    Joined(Ipv4Addr),
-    /// We have stopped: the change to "include nobody".
-    Left(Ipv4Addr),
-}
-
 const QUERY: u8 = 0x11;
 const V1_REPORT: u8 = 0x12;
 const V2_REPORT: u8 = 0x16;
 const LEAVE: u8 = 0x17;
 const V3_REPORT: u8 = 0x22;
 
-impl IgmpRepr {
+impl<'a> IgmpRepr<'a> {
     /// Reads a message, given as the whole payload of an IPv4 packet.
     ///
     /// # Errors
     /// [`Malformed::Truncated`], [`Malformed::BadChecksum`]; [`Malformed::BadAddress`] if what is called a group is
-    /// none; [`Malformed::Unsupported`] for messages that only routers read.
-    pub fn parse(message: &[u8]) -> Result<Self, Malformed> {
+    /// none; [`Malformed::BadTotalLength`] if the senders are more than what is there; [`Malformed::Unsupported`] for
+    /// messages that only routers read.
+    pub fn parse(message: &'a [u8]) -> Result<Self, Malformed> {
         let [kind, code, _, _, a, b, c, d, rest @ ..] = message else { return Err(Malformed::Truncated) };
         // RFC 2236 §2.3, RFC 3376 §4.1.2: over the whole payload.
         if sum(message).finish() != 0 {
@@ -83,13 +75,17 @@ impl IgmpRepr {
         match *kind {
             QUERY => {
                 // RFC 3376 §7.1: the length tells version 3 from the others, and the code these two.
-                let (version, max_response) = match (rest, *code) {
-                    ([], 0) => (IgmpVersion::V1, tenths(100)),
-                    ([], code) => (IgmpVersion::V2, tenths(code.into())),
-                    ([_, _, _, _, ..], code) => (IgmpVersion::V3, tenths(decoded(code))),
+                let (version, max_response, sources) = match (rest, *code) {
+                    ([], 0) => (IgmpVersion::V1, tenths(100), &[][..]),
+                    ([], code) => (IgmpVersion::V2, tenths(code.into()), &[][..]),
+                    ([_, _, high, low, sources @ ..], code) => {
+                        let count = usize::from(u16::from_be_bytes([*high, *low]));
+                        let sources = sources.as_chunks().0.get(..count).ok_or(Malformed::BadTotalLength)?;
+                        (IgmpVersion::V3, tenths(decoded(code)), sources)
+                    }
                     _ => return Err(Malformed::Truncated),
                 };
-                Ok(Self::Query { version, max_response, group })
+                Ok(Self::Query { version, max_response, group, sources })
             }
             V1_REPORT | V2_REPORT => Ok(Self::Report { group }),
             _ => Err(Malformed::Unsupported),
@@ -117,29 +113,12 @@ fn old(kind: u8, group: Ipv4Addr) -> [u8; OLD_LEN] {
     message
 }
 
-/// Bytes of a report of version 3 about `records` groups.
-#[must_use]
-pub const fn report_len(records: usize) -> usize {
-    8 + records * 8
-}
-
 /// Writes a report of version 3, whose checksum included, to `out`.
 ///
 /// # Panics
-/// If `out` does not have [`report_len`] bytes.
-pub fn emit_report(records: &[IgmpRecord], out: &mut [u8]) {
-    let [high, low] = (records.len() as u16).to_be_bytes();
-    out[..8].copy_from_slice(&[V3_REPORT, 0, 0, 0, 0, 0, high, low]);
-    for (record, room) in records.iter().zip(out[8..].chunks_exact_mut(8)) {
-        // RFC 3376 §4.2.12: MODE_IS_EXCLUDE, CHANGE_TO_EXCLUDE_MODE, CHANGE_TO_INCLUDE_MODE; without senders.
-        let (kind, group) = match *record {
-            IgmpRecord::Listening(group) => (2, group),
-            IgmpRecord::Joined(group) => (4, group),
-            IgmpRecord::Left(group) => (3, group),
-        };
-        let [a, b, c, d] = group.octets();
-        room.copy_from_slice(&[kind, 0, 0, 0, a, b, c, d]);
-    }
+/// If `out` does not have [`report_len`](group_report::report_len) bytes.
+pub fn emit_report(records: &[GroupRecord], out: &mut [u8]) {
+    group_report::emit(V3_REPORT, records, out);
     let checksum = sum(out).finish().to_be_bytes();
     out[2..4].copy_from_slice(&checksum);
 }
@@ -162,6 +141,8 @@ mod tests {
 
     use super::*;
 
+    use crate::wire::RecordKind;
+
     const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
 
     fn query(code: u8, group: Ipv4Addr, more: &[u8]) -> alloc::vec::Vec<u8> {
@@ -175,7 +156,9 @@ mod tests {
 
     fn read(message: &[u8]) -> (IgmpVersion, u128, Ipv4Addr) {
         match IgmpRepr::parse(message).unwrap() {
-            IgmpRepr::Query { version, max_response, group } => (version, max_response.as_millis(), group),
+            IgmpRepr::Query { version, max_response, group, .. } => {
+                (version, max_response.as_millis(), group)
+            }
             IgmpRepr::Report { .. } => panic!("a report"),
         }
     }
@@ -203,6 +186,15 @@ mod tests {
         damaged[7] ^= 1;
         assert_eq!(IgmpRepr::parse(&damaged), Err(Malformed::BadChecksum));
         assert_eq!(IgmpRepr::parse(&leave(GROUP)), Err(Malformed::Unsupported));
+        let about_two = query(1, GROUP, &[2, 125, 0, 2, 10, 0, 0, 1]);
+        assert_eq!(IgmpRepr::parse(&about_two), Err(Malformed::BadTotalLength));
+    }
+
+    #[test]
+    fn a_query_may_be_about_senders() {
+        let bytes = query(1, GROUP, &[2, 125, 0, 2, 10, 0, 0, 1, 10, 0, 0, 2]);
+        let Ok(IgmpRepr::Query { sources, .. }) = IgmpRepr::parse(&bytes) else { panic!("no query") };
+        assert_eq!(sources, [[10, 0, 0, 1], [10, 0, 0, 2]]);
     }
 
     /// As Linux sends them for 239.1.2.3, in its modes for versions 2 and 3.
@@ -210,9 +202,22 @@ mod tests {
     fn writes_what_linux_writes() {
         assert_eq!(old_report(IgmpVersion::V2, GROUP), [0x16, 0, 0xf8, 0xfa, 239, 1, 2, 3]);
         assert_eq!(leave(GROUP), [0x17, 0, 0xf7, 0xfa, 239, 1, 2, 3]);
-        let mut report = [0xaa; report_len(1)];
-        emit_report(&[IgmpRecord::Joined(GROUP)], &mut report);
+        let mut report = [0xaa; 16];
+        emit_report(&[GroupRecord::new(RecordKind::ToExclude, GROUP.into())], &mut report);
         assert_eq!(report, [0x22, 0, 0xe8, 0xf9, 0, 0, 0, 1, 4, 0, 0, 0, 239, 1, 2, 3]);
+    }
+
+    /// As Linux sends it for a socket that hears 10.0.0.1 in 239.1.2.3 and no one else.
+    #[test]
+    fn writes_the_senders_of_a_record() {
+        let sources = [Ipv4Addr::new(10, 0, 0, 1).into()].into();
+        let record = GroupRecord { kind: RecordKind::Allow, group: GROUP.into(), sources };
+        let mut report = [0xaa; 20];
+        assert_eq!(group_report::report_len(core::slice::from_ref(&record)), report.len());
+        emit_report(&[record], &mut report);
+        assert_eq!(report[..2], [0x22, 0]);
+        assert_eq!(report[4..], [0, 0, 0, 1, 5, 0, 0, 1, 239, 1, 2, 3, 10, 0, 0, 1]);
+        assert_eq!(sum(&report).finish(), 0);
     }
 
     #[test]

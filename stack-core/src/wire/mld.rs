@@ -3,10 +3,10 @@
 use core::net::Ipv6Addr;
 
 use zerocopy::network_endian::U16;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use super::Malformed;
 use super::ipv6::Ipv6Repr;
+use super::{GroupRecord, Malformed, group_report};
 use crate::time::Duration;
 
 /// Where reports go: all routers that speak MLDv2 (RFC 3810 §5.2.14).
@@ -23,9 +23,10 @@ pub struct MldQuery<'a> {
     pub max_response: Duration,
     /// The group in question; all of them where unspecified.
     pub group: Ipv6Addr,
-    /// The senders in question, 16 bytes each; all of them where there are none. A host that listens to a group,
-    /// whoever sends, answers either way.
-    pub sources: &'a [u8],
+    /// The senders in question; all of them where there are none.
+    pub sources: &'a [[u8; 16]],
+    /// The router speaks version 1 (RFC 3810 §8.1).
+    pub old: bool,
 }
 
 impl<'a> MldQuery<'a> {
@@ -49,67 +50,57 @@ impl<'a> MldQuery<'a> {
         // RFC 3810 §8.1: 24 bytes make a query of version 1, whose delay is in plain milliseconds.
         if rest.is_empty() {
             let max_response = Duration::from_millis(u64::from(query.max_response.get()));
-            return Ok(Self { max_response, group, sources: &[] });
+            return Ok(Self { max_response, group, sources: &[], old: true });
         }
         let [_robustness, _interval, high, low, sources @ ..] = rest else {
             return Err(Malformed::Truncated);
         };
-        let len = usize::from(u16::from_be_bytes([*high, *low])) * 16;
-        let sources = sources.get(..len).ok_or(Malformed::BadTotalLength)?;
-        Ok(Self { max_response: response_delay(query.max_response.get()), group, sources })
+        let count = usize::from(u16::from_be_bytes([*high, *low]));
+        let sources = sources.as_chunks().0.get(..count).ok_or(Malformed::BadTotalLength)?;
+        let max_response = response_delay(query.max_response.get());
+        Ok(Self { max_response, group, sources, old: false })
     }
 }
 
-/// What a report tells of one group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MldRecord {
-    /// We listen, whoever sends: asked for, the state "exclude nobody".
-    Listening(Ipv6Addr),
-    /// We have begun to listen: the change to "exclude nobody".
-    Joined(Ipv6Addr),
-    /// We have stopped: the change to "include nobody".
-    Left(Ipv6Addr),
-}
+/// Where those go that leave a group, in version 1: all routers (RFC 2710 §3.7).
+pub const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+/// Bytes of a message of version 1 (RFC 2710 §3).
+pub const OLD_LEN: usize = 24;
+/// The type of a report of version 1.
+pub(super) const OLD_REPORT: u8 = 131;
+const DONE: u8 = 132;
 
-impl MldRecord {
-    /// Bytes of a record.
-    pub const LEN: usize = size_of::<Record>();
-
-    const fn parts(self) -> (u8, Ipv6Addr) {
-        // RFC 3810 §5.2.12: MODE_IS_EXCLUDE, CHANGE_TO_EXCLUDE_MODE, CHANGE_TO_INCLUDE_MODE.
-        match self {
-            Self::Listening(group) => (2, group),
-            Self::Joined(group) => (4, group),
-            Self::Left(group) => (3, group),
-        }
+/// Reads another host's report of version 1, given as the whole message; its checksum has been verified.
+///
+/// # Errors
+/// [`Malformed::Truncated`]; [`Malformed::BadAddress`] unless it comes from a neighbour and is about a group (RFC 2710 §3).
+pub fn parse_old_report(ip: &Ipv6Repr, message: &[u8]) -> Result<Ipv6Addr, Malformed> {
+    let (report, _) = Query::ref_from_prefix(message).map_err(|_| Malformed::Truncated)?;
+    let group = Ipv6Addr::from_octets(report.group);
+    if !ip.src.is_unicast_link_local() || ip.hop_limit != 1 || !group.is_multicast() {
+        return Err(Malformed::BadAddress);
     }
+    Ok(group)
 }
 
-/// Bytes of a report of `records` groups.
+/// Writes that we listen to `group`, or no longer do, as hosts of version 1 do; with zero in the checksum's place.
 #[must_use]
-pub const fn report_len(records: usize) -> usize {
-    REPORT_HEADER_LEN + records * MldRecord::LEN
+pub fn old_message(group: Ipv6Addr, listens: bool) -> [u8; OLD_LEN] {
+    let mut message = [0; OLD_LEN];
+    message[0] = if listens { OLD_REPORT } else { DONE };
+    message[8..].copy_from_slice(&group.octets());
+    message
 }
 
 /// Writes a report to the front of `out`, with zero in the checksum's place: see
 /// [`icmpv6::fill_checksum`](super::icmpv6::fill_checksum).
 ///
 /// # Panics
-/// If `out` is shorter than [`report_len`], or if there are more records than a report can count.
-pub fn emit_report(records: &[MldRecord], out: &mut [u8]) {
+/// If `out` is shorter than [`report_len`](group_report::report_len).
+pub fn emit_report(records: &[GroupRecord], out: &mut [u8]) {
     const REPORT: u8 = 143;
-    let count = u16::try_from(records.len()).expect("a report counts its records in 16 bits").to_be_bytes();
-    let (header, rest) = out.split_at_mut(REPORT_HEADER_LEN);
-    header.copy_from_slice(&[REPORT, 0, 0, 0, 0, 0, count[0], count[1]]);
-    for (record, room) in records.iter().zip(rest.chunks_exact_mut(MldRecord::LEN)) {
-        let (kind, group) = record.parts();
-        let record = Record { kind, aux_len: 0, sources: 0.into(), group: group.octets() };
-        record.write_to(room).expect("the room has a record's size");
-    }
+    group_report::emit(REPORT, records, out);
 }
-
-/// Type, code, checksum, two reserved bytes and the number of records (RFC 3810 §5.2).
-const REPORT_HEADER_LEN: usize = 8;
 
 /// RFC 3810 §5.1.3: large delays are written as a floating-point number, with 3 bits of exponent and 12 of mantissa.
 const fn response_delay(code: u16) -> Duration {
@@ -130,22 +121,12 @@ struct Query {
     group: [u8; 16],
 }
 
-#[derive(IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct Record {
-    kind: u8,
-    /// Always zero (RFC 3810 §5.2.11).
-    aux_len: u8,
-    sources: U16,
-    group: [u8; 16],
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::wire::{Protocol, Sum, icmpv6};
+    use crate::wire::{Protocol, RecordKind, Sum, icmpv6};
 
     const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
     const GROUP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 2);
@@ -219,8 +200,8 @@ mod tests {
             0x8f, 0x00, 0x72, 0x05, 0, 0, 0, 1, 4, 0, 0, 0, //
             0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 2,
         ];
-        let mut out = [0xaa; report_len(1)];
-        emit_report(&[MldRecord::Joined(GROUP)], &mut out);
+        let mut out = [0xaa; 28];
+        emit_report(&[GroupRecord::new(RecordKind::ToExclude, GROUP.into())], &mut out);
         let own = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xff, 0xfe00, 2);
         icmpv6::fill_checksum(&mut out, Sum::pseudo_v6(own, ALL_MLDV2_ROUTERS, Protocol::ICMPV6, 28));
         assert_eq!(out, from_linux);
@@ -228,8 +209,27 @@ mod tests {
 
     #[test]
     fn a_report_lists_its_records() {
-        let mut out = [0; report_len(2)];
-        emit_report(&[MldRecord::Listening(GROUP), MldRecord::Left(GROUP)], &mut out);
-        assert_eq!((out[7], out[8], out[28], out.len()), (2, 2, 3, 48));
+        let sources = [ROUTER.into()].into();
+        let records = [
+            GroupRecord { kind: RecordKind::IsInclude, group: GROUP.into(), sources },
+            GroupRecord::new(RecordKind::ToInclude, GROUP.into()),
+        ];
+        let mut out = [0; 64];
+        assert_eq!(group_report::report_len(&records), out.len());
+        emit_report(&records, &mut out);
+        assert_eq!((out[7], &out[8..12], &out[44..48]), (2, &[1, 0, 0, 1][..], &[3, 0, 0, 0][..]));
+        assert_eq!((&out[12..28], &out[28..44]), (&GROUP.octets()[..], &ROUTER.octets()[..]));
+    }
+
+    /// RFC 2710 §3.
+    #[test]
+    fn messages_of_version_1_are_written_and_read() {
+        let report = old_message(GROUP, true);
+        assert_eq!((report[0], &report[8..]), (131, &GROUP.octets()[..]));
+        assert_eq!(old_message(GROUP, false)[0], 132);
+        assert_eq!(parse_old_report(&from_router(), &report), Ok(GROUP));
+        assert_eq!(parse_old_report(&from_router(), &report[..23]), Err(Malformed::Truncated));
+        let from_afar = Ipv6Repr { hop_limit: 2, ..from_router() };
+        assert_eq!(parse_old_report(&from_afar, &report), Err(Malformed::BadAddress));
     }
 }

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod frames;
+mod groups;
 mod icmp;
 mod neighbors;
 mod routers;

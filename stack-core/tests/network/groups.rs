@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use netlane_core::packet_io::IpVersion;
 use netlane_core::wire::{MacAddr, Protocol, igmp};
-use netlane_core::{BindOptions, GroupError, SocketId};
+use netlane_core::{BindOptions, GroupChange, GroupError, SocketId};
 use netlane_sim::{Host, Script, World, seed};
 
 use crate::frames::{PEER, STACK, header, ip, parse_ip, parse_udp, udp};
@@ -123,8 +124,8 @@ fn datagrams_to_a_group_leave_with_their_ttl_and_reach_our_own_members() {
     let to = SocketAddr::from((GROUP, 53));
     for (ttl, looped) in [(1, true), (1, false), (7, true)] {
         if !looped || ttl > 1 {
-            script.stack().udp_set_multicast_ttl(sender, ttl).unwrap();
-            script.stack().udp_set_multicast_loop(sender, looped).unwrap();
+            script.stack().udp_set_multicast_hops(sender, IpVersion::V4, ttl).unwrap();
+            script.stack().udp_set_multicast_loop(sender, IpVersion::V4, looped).unwrap();
         }
         script.stack().udp_send_to(sender, to, b"hello group").unwrap();
         let frame = script.next_frame().expect("a datagram");
@@ -134,9 +135,52 @@ fn datagrams_to_a_group_leave_with_their_ttl_and_reach_our_own_members() {
     }
 }
 
+/// RFC 3376 §3.1: what a socket hears is its own choice, whatever others on the same port hear.
+#[test]
+fn sockets_choose_whom_they_hear_in_a_group() {
+    let mut script = Script::new();
+    let shared = BindOptions { reuse_address: true, ..BindOptions::default() };
+    let sockets =
+        [1, 2, 3].map(|_| script.stack().udp_bind_with("0.0.0.0:53".parse().unwrap(), shared).unwrap());
+    let [chooses, blocks, hears_all] = sockets;
+    let stack = script.stack();
+    stack.udp_change_group(chooses, GROUP.into(), GroupChange::JoinSource(PEER.into())).unwrap();
+    stack.udp_join(blocks, GROUP.into()).unwrap();
+    stack.udp_change_group(blocks, GROUP.into(), GroupChange::Block(PEER.into())).unwrap();
+    stack.udp_join(hears_all, GROUP.into()).unwrap();
+    let another = Ipv4Addr::new(10, 0, 0, 9);
+    for (sender, heard) in [(PEER, [true, false, true]), (another, [false, true, true])] {
+        script.inject_frame(&udp((sender, 99), (GROUP, 53), b"hello group"));
+        assert_eq!(sockets.map(|socket| receive(&mut script, socket).is_some()), heard);
+    }
+}
+
+/// RFC 3376 §4.2.12 and §5.2.
+#[test]
+fn routers_are_told_whom_we_hear_and_asked_about_senders_answered() {
+    let mut script = Script::new();
+    let member = bound(&mut script, 53);
+    script.stack().udp_change_group(member, GROUP.into(), GroupChange::JoinSource(PEER.into())).unwrap();
+    let (allowed, to) = message(&mut script).expect("a report");
+    assert_eq!((&allowed[8..], to), (&[5, 0, 0, 1, 239, 1, 2, 3, 10, 0, 0, 2][..], igmp::ALL_V3_ROUTERS));
+    script.run_for(Duration::from_secs(2));
+    script.skip();
+    script.inject_frame(&query(10, GROUP, &[2, 125, 0, 2, 10, 0, 0, 2, 10, 0, 0, 9]));
+    script.run_for(Duration::from_secs(2));
+    let (answer, _) = message(&mut script).expect("an answer");
+    assert_eq!(answer[8..], [1, 0, 0, 1, 239, 1, 2, 3, 10, 0, 0, 2]);
+    script.inject_frame(&query(10, GROUP, &[2, 125, 0, 1, 10, 0, 0, 9]));
+    script.expect_silence(Duration::from_secs(5));
+    script.stack().datagram_close(member).unwrap();
+    let (blocked, _) = message(&mut script).expect("a report");
+    assert_eq!(blocked[8..], [6, 0, 0, 1, 239, 1, 2, 3, 10, 0, 0, 2]);
+}
+
 #[test]
 fn what_cannot_be_joined_is_refused() {
-    let mut script = Script::builder().stack(|config| config.limits.groups = 1).start();
+    let mut script = Script::builder()
+        .stack(|config| (config.limits.groups, config.limits.group_sources) = (1, 1))
+        .start();
     let socket = bound(&mut script, 53);
     let stack = script.stack();
     assert_eq!(stack.udp_join(socket, PEER.into()), Err(GroupError::NotGroup));
@@ -144,6 +188,9 @@ fn what_cannot_be_joined_is_refused() {
     stack.udp_join(socket, GROUP.into()).unwrap();
     assert_eq!(stack.udp_join(socket, GROUP.into()), Err(GroupError::Joined));
     assert_eq!(stack.udp_join(socket, OTHER.into()), Err(GroupError::TooMany));
+    stack.udp_change_group(socket, GROUP.into(), GroupChange::Block(PEER.into())).unwrap();
+    let second = GroupChange::Block(STACK.into());
+    assert_eq!(stack.udp_change_group(socket, GROUP.into(), second), Err(GroupError::TooMany));
     let second = stack.udp_bind("0.0.0.0:54".parse().unwrap()).unwrap();
     assert_eq!(stack.udp_join(second, OTHER.into()), Err(GroupError::TooMany));
     stack.datagram_close(socket).unwrap();
