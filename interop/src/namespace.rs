@@ -53,7 +53,7 @@ const INSIDE: &str = "NETLANE_TEST_IN_NAMESPACE";
 const PASSED: i32 = 70;
 const SKIPPED: i32 = 77;
 /// Seconds after which a test that hangs is ended by a signal, and its children with it.
-const TIME_LIMIT: u32 = 110;
+const TIME_LIMIT: u32 = 290;
 
 /// The name by which the test's program knows the test whose body is a closure: its path without the crate.
 fn test_name<F: FnOnce()>(_body: &F) -> &'static str {
