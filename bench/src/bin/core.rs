@@ -179,7 +179,7 @@ fn figure(workload: Workload, time: Duration, arguments: &Arguments) -> String {
     let each = time.as_nanos() as f64 / times(workload, arguments) as f64;
     match workload {
         Workload::Bulk | Workload::BulkNoChecksums => {
-            format!("{:.1} Gbit/s", (arguments.mebibytes << 20) as f64 * 8.0 / each)
+            format!("{:.2} Gbit/s", (arguments.mebibytes << 20) as f64 * 8.0 / each)
         }
         Workload::RoundTrips | Workload::RoundTripsAmong => format!("{each:.0} ns per {MESSAGE} B"),
         Workload::ShortConnections => format!("{each:.0} ns each"),
