@@ -1,8 +1,8 @@
 //! lwIP as Debian builds it, over its raw API.
 //!
 //! Its state is global: both ends are network interfaces of one instance, and one pair lives at a time. `lwip/pair.c`
-//! drives them. That build has windows and send buffers of 64 KiB, whatever the [`Conditions`] ask for, and no timestamps; it
-//! always sums, and takes a mutex where it allocates, because it is made for threads.
+//! drives them. That build has windows and send buffers of 64 KiB, whatever the [`Conditions`] ask for, and no timestamps, and it
+//! always sums. Its mutex around each allocation is taken out, since there is one thread here.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};

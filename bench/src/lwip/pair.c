@@ -13,6 +13,7 @@
 #include <lwip/etharp.h>
 #include <lwip/init.h>
 #include <lwip/priv/tcp_priv.h>
+#include <lwip/sys.h>
 #include <lwip/tcp.h>
 #include <netif/ethernet.h>
 
@@ -70,6 +71,15 @@ static struct tcp_pcb *newest; /* what the server has accepted last */
 static struct connection *connections;
 static size_t count, room;
 static uint32_t microseconds;
+
+/* In place of the library's own, which take a mutex around each allocation: there is one thread here. */
+sys_prot_t sys_arch_protect(void) {
+  return 0;
+}
+
+void sys_arch_unprotect(sys_prot_t before) {
+  (void)before;
+}
 
 static void give_back(struct pbuf *pbuf) {
   struct frame *frame = (struct frame *)pbuf;
