@@ -95,8 +95,8 @@ impl HeapBuffers {
         if exhausted || self.room(buffer) < total {
             return false;
         }
-        self.store(buffer, 0, pieces[0]);
-        self.store(buffer, pieces[0].len(), pieces[1]);
+        self.place(buffer, 0, pieces[0]);
+        self.place(buffer, pieces[0].len(), pieces[1]);
         self.commit(buffer, total);
         true
     }
@@ -112,6 +112,24 @@ impl HeapBuffers {
     pub fn read(&mut self, buffer: &mut HeapBuffer, out: &mut [u8]) -> usize {
         let n = self.peek(buffer, 0, out);
         self.release(buffer, n);
+        n
+    }
+
+    /// Stores what fits of `bytes` at `offset` beyond the unread ones, and returns how many those were.
+    #[inline]
+    fn place(&mut self, buffer: &mut HeapBuffer, offset: usize, bytes: &[u8]) -> usize {
+        let n = bytes.len().min(self.room(buffer).saturating_sub(offset));
+        if n == 0 {
+            return 0;
+        }
+        let needed = self.unread(buffer) + offset + n;
+        if buffer.ring.as_ref().is_none_or(|ring| ring.bytes.len() < needed) {
+            self.reserve(buffer, needed);
+        }
+        if let Some(ring) = &mut buffer.ring {
+            ring.copy_from(ring.len + offset, &bytes[..n]);
+            ring.reach = ring.reach.max(needed);
+        }
         n
     }
 
@@ -226,19 +244,10 @@ impl Buffers for HeapBuffers {
 
     #[inline]
     fn store(&mut self, receive: &mut HeapBuffer, offset: usize, bytes: &[u8]) -> usize {
-        let n = bytes.len().min(self.room(receive).saturating_sub(offset));
-        if n == 0 || (offset > 0 && self.pressure() == Pressure::Exhausted) {
+        if offset > 0 && self.pressure() == Pressure::Exhausted {
             return 0;
         }
-        let needed = self.unread(receive) + offset + n;
-        if receive.ring.as_ref().is_none_or(|ring| ring.bytes.len() < needed) {
-            self.reserve(receive, needed);
-        }
-        if let Some(ring) = &mut receive.ring {
-            ring.copy_from(ring.len + offset, &bytes[..n]);
-            ring.reach = ring.reach.max(needed);
-        }
-        n
+        self.place(receive, offset, bytes)
     }
 
     #[inline]
@@ -362,6 +371,21 @@ mod tests {
         assert_eq!(buffers.write(&mut send, &[7; 600]), 400);
         assert_eq!(buffers.write(&mut send, &[7; 600]), 0);
         assert!(!buffers.write_whole(&mut send, [&[1], &[2]]));
+    }
+
+    #[test]
+    fn a_record_is_stored_whole_or_not_at_all_however_scarce_memory_is() {
+        let mut buffers = HeapBuffers::new();
+        let (mut hog, mut records) = (buffer(10_000), buffer(10_000));
+        buffers.write(&mut hog, &[7; 4_000]);
+        buffers.set_budget(4_000);
+        assert_eq!(buffers.pressure(), Pressure::Exhausted);
+        // One record is always taken, so that no socket is cut off.
+        assert!(buffers.write_whole(&mut records, [&[1; 10], &[2; 90]]));
+        assert!(!buffers.write_whole(&mut records, [&[1; 10], &[2; 90]]));
+        let mut out = [0; 200];
+        assert_eq!(buffers.read(&mut records, &mut out), 100);
+        assert_eq!((&out[..10], &out[10..100]), (&[1; 10][..], &[2; 90][..]));
     }
 
     proptest! {
