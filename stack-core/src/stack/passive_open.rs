@@ -44,6 +44,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         if let Some(listener) = self.listener_for(tuple, segment) {
             return self.open_passively(listener, tuple, segment);
         }
+        if self.may_follow_cookie(tuple, segment) {
+            return;
+        }
         self.counters.rx_no_socket += 1;
         let (seq, ack) = reset::answer(segment);
         self.answer_with_reset(tuple, seq, ack);
@@ -172,6 +175,13 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             self.remember(Handshake::new(*tuple, listener, iss, irs, peers));
         }
         true
+    }
+
+    /// Whether a segment may come behind the one with a cookie, which was lost or is late: nothing in it can tell. A
+    /// reset would end a connection whose peer sends again what is missing, so that it is dropped.
+    fn may_follow_cookie(&self, tuple: &FourTuple, segment: &Segment<'_>) -> bool {
+        let kind = segment.flags & (TcpFlags::SYN | TcpFlags::ACK);
+        self.now < self.cookies_until && kind == TcpFlags::ACK && self.sockets.listener(tuple).is_some()
     }
 
     /// A segment of a handshake. Returns whether the handshake was still somebody's.

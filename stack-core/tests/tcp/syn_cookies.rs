@@ -106,15 +106,38 @@ fn without_timestamps_nothing_is_agreed_on_that_a_cookie_cannot_carry() {
 }
 
 #[test]
-fn acknowledgement_that_is_no_cookie_is_reset() {
+fn acknowledgement_that_is_no_cookie_opens_nothing() {
     let mut script = always().start();
     let listener = script.listen();
     script.inject(syn().mss(1_460));
     script.expect(syn_ack().mss(1_460));
     script.inject(ack(2));
-    script.expect(rst(2));
+    script.expect_nothing();
     assert_eq!(script.stack().counters().tcp_syn_cookies_refused, 1);
     assert_eq!(script.stack().tcp_accept(listener), Ok(None));
+}
+
+#[test]
+fn data_that_overtakes_the_cookie_does_not_end_the_connection() {
+    let mut script = always().start();
+    let listener = script.listen();
+    script.inject(syn().mss(1_460));
+    script.expect(syn_ack().mss(1_460));
+    // The segment with the cookie is lost. Those behind it say nothing of where the stream begins.
+    script.inject(data(101, 100));
+    script.inject(data(201, 100).fin());
+    script.inject(ack(1).seq(302));
+    script.expect_nothing();
+    assert_eq!(script.stack().counters().tcp_syn_cookies_refused, 3);
+    script.inject(data(1, 100));
+    script.inject(data(101, 100));
+    let socket = script.stack().tcp_accept(listener).unwrap().expect("a connection");
+    assert_eq!(script.read(socket), 200);
+    // Who has no cookie to bring any more is reset.
+    script.run_for(Duration::from_secs(128));
+    script.skip();
+    script.inject(data(101, 100).port(1_001));
+    script.expect(rst(1).port(1_001));
 }
 
 #[test]
