@@ -96,15 +96,15 @@ impl SendSpace {
         bytes
     }
 
-    /// RFC 9293 §3.10.7.4: takes the window `field` of a segment that is not older than the one that brought the
-    /// last. Returns whether the window changed.
+    /// RFC 9293 §3.10.7.4: takes the window `field` of a segment that acknowledges no less than `una`, if it is not older
+    /// than the one that brought the last. What acknowledges more is newer, even where its data is sent once more: without
+    /// its window, the last one would reach as much further as was acknowledged. Returns whether the window changed.
     #[inline]
     pub(crate) fn update_window(&mut self, seq: SeqNumber, ack: SeqNumber, field: u16) -> bool {
-        let newer = self.wl1.before(seq) || (self.wl1 == seq && !ack.before(self.wl2));
-        if !newer {
+        if seq.before(self.wl1) && !ack.after(self.wl2) {
             return false;
         }
-        (self.wl1, self.wl2) = (seq, ack);
+        (self.wl1, self.wl2) = (self.wl1.max(seq), ack);
         let wnd = self.scale.bytes(field);
         self.max_wnd = self.max_wnd.max(wnd);
         core::mem::replace(&mut self.wnd, wnd) != wnd

@@ -221,6 +221,21 @@ fn sender_keeps_to_the_window() {
 }
 
 #[test]
+fn window_comes_with_what_is_acknowledged_even_where_the_data_beside_it_is_sent_again() {
+    let mut script = Script::new();
+    script.set_window(2_000);
+    let socket = script.connected();
+    // The peer has sent ten bytes, which were lost.
+    script.inject(ack(1).seq(11));
+    script.send(socket, 3_000);
+    script.expect(data(1, 1_460));
+    // It sends them again: its window ends at 2,461 now, and not a thousand bytes further on.
+    script.inject(data(1, 10).ack(1_461).win(1_000));
+    script.expect(data(1_461, 1_000).ack(11));
+    script.expect_nothing();
+}
+
+#[test]
 fn sender_waits_for_more_than_a_silly_window() {
     let mut script = Script::builder().window(3_000).start();
     let socket = script.connected();
