@@ -105,7 +105,9 @@ impl SimDevice {
 
     /// A frame has arrived for the stack.
     pub fn deliver(&mut self, frame: SimFrame) {
-        self.received.push_back(frame);
+        if !self.down {
+            self.received.push_back(frame);
+        }
     }
 
     /// Frames that the stack may still allocate.
@@ -117,6 +119,7 @@ impl SimDevice {
     /// Pulls the card out: from now on every call tells that the link is down.
     pub fn pull_out(&mut self) {
         self.down = true;
+        self.received.clear();
     }
 
     pub(crate) fn takes_super_frames(&self) -> bool {

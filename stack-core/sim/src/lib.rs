@@ -10,9 +10,13 @@ pub mod impairment;
 #[cfg(feature = "hosts")]
 mod device;
 #[cfg(feature = "hosts")]
+mod narrow;
+#[cfg(feature = "hosts")]
 mod offload;
 #[cfg(feature = "hosts")]
 mod packet;
+#[cfg(feature = "hosts")]
+mod runs;
 #[cfg(feature = "hosts")]
 mod script;
 #[cfg(feature = "hosts")]
@@ -26,6 +30,10 @@ mod world;
 
 #[cfg(feature = "hosts")]
 pub use device::{DeviceConfig, SimDevice, SimFrame};
+#[cfg(feature = "hosts")]
+pub use narrow::Narrow;
+#[cfg(feature = "hosts")]
+pub use runs::many_runs;
 #[cfg(feature = "hosts")]
 pub use script::{Script, ScriptBuilder};
 #[cfg(feature = "hosts")]

@@ -10,18 +10,19 @@ const VARIABLE: &str = "NETLANE_SEED";
 /// If the variable holds no number.
 #[must_use]
 pub fn seed(default: u64) -> u64 {
-    let seed = match std::env::var(VARIABLE) {
-        Ok(text) => {
-            let parsed = match text.strip_prefix("0x") {
-                Some(hex) => u64::from_str_radix(hex, 16),
-                None => text.parse(),
-            };
-            parsed.unwrap_or_else(|_| panic!("{VARIABLE} is no number: {text}"))
-        }
-        Err(_) => default,
-    };
+    let seed = seed_from_environment().unwrap_or(default);
     println!("seed: {VARIABLE}={seed:#x}");
     seed
+}
+
+/// The seed that the environment names.
+pub(crate) fn seed_from_environment() -> Option<u64> {
+    let text = std::env::var(VARIABLE).ok()?;
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    Some(parsed.unwrap_or_else(|_| panic!("{VARIABLE} is no number: {text}")))
 }
 
 /// `len` bytes of the one stream that tests send, from `offset` on. Bytes at different offsets differ often enough

@@ -23,6 +23,8 @@ pub struct Trace {
     dropped: usize,
     /// The first sequence number of each direction of each connection.
     origins: HashMap<(SocketAddr, SocketAddr), u32>,
+    /// The number of each connection, by its ends, the lesser first.
+    connections: HashMap<(SocketAddr, SocketAddr), usize>,
 }
 
 impl Trace {
@@ -105,7 +107,18 @@ impl Trace {
         let seq = relative(header.seq, self.origins.get(&(src, dst)));
         let ack = relative(header.ack, self.origins.get(&(dst, src)));
         let options = options_from(self.origins.get(&(dst, src)).copied().unwrap_or(0), &options);
-        Some(segment_line(header.flags, seq, ack, header.window, &options, payload.len()))
+        let line = segment_line(header.flags, seq, ack, header.window, &options, payload.len());
+        Some(match self.number_of(src, dst) {
+            0 => line,
+            number => format!("#{number} {line}"),
+        })
+    }
+
+    /// Which connection two ends have, in the order in which they were seen, from 0 on.
+    fn number_of(&mut self, src: SocketAddr, dst: SocketAddr) -> usize {
+        let ends = (src.min(dst), src.max(dst));
+        let next = self.connections.len();
+        *self.connections.entry(ends).or_insert(next)
     }
 }
 

@@ -9,6 +9,7 @@ use netlane_packet_io::PacketBuf;
 
 use crate::device::{DeviceConfig, SimDevice, SimFrame};
 use crate::impairment::{Fate, ImpairedLink, Impairment, LinkStats, PacketOps, mark_frame};
+use crate::narrow::{Narrow, Passage};
 use crate::offload::onto_wire;
 use crate::trace::Trace;
 
@@ -26,7 +27,9 @@ pub struct World {
     hosts: Vec<Node>,
     digest: DefaultHasher,
     trace: Option<Trace>,
+    watcher: Option<Watcher>,
     largest_frame: usize,
+    turns: u64,
 }
 
 /// A host of a [`World`].
@@ -57,8 +60,19 @@ struct Node {
     /// Hosts with the same number reach each other.
     link: usize,
     outbound: ImpairedLink<SimFrame>,
+    /// A link on the way that carries less than this one.
+    narrow: Option<Narrow>,
+    /// How far the host's clock is ahead of the world's.
+    ahead: Duration,
+    /// Until then the host takes no turn.
+    stalled_until: Instant,
     wake_at: Option<Instant>,
 }
+
+/// Sees each frame as it is put onto a link.
+struct Watcher(Box<Watch>);
+
+type Watch = dyn FnMut(Instant, HostId, &SimFrame);
 
 /// A host that is still busy after so many turns at the same instant waits for the next one.
 const TURNS_AT_ONCE: usize = 10_000;
@@ -104,7 +118,9 @@ impl World {
             hosts: Vec::new(),
             digest: DefaultHasher::new(),
             trace: None,
+            watcher: None,
             largest_frame: 0,
+            turns: 0,
         }
     }
 
@@ -131,7 +147,17 @@ impl World {
         let seed = self.seed.wrapping_mul(31).wrapping_add(number as u64);
         let stack = Stack::new(SimDevice::new(mac.0, &device), HeapBuffers::new(), config, seed);
         let outbound = ImpairedLink::new(Impairment::default(), !seed);
-        self.hosts.push(Node { name, mac, stack, link, outbound, wake_at: None });
+        self.hosts.push(Node {
+            name,
+            mac,
+            stack,
+            link,
+            outbound,
+            narrow: None,
+            ahead: Duration::ZERO,
+            stalled_until: Instant::ZERO,
+            wake_at: None,
+        });
         HostId(self.hosts.len() - 1)
     }
 
@@ -152,6 +178,32 @@ impl World {
         let outbound = &mut self.hosts[host.0].outbound;
         let loss = if cut { 1.0 } else { 0.0 };
         outbound.set_impairment(Impairment { loss, ..outbound.impairment().clone() });
+    }
+
+    /// Packets from `host` meet a link on their way that carries less than its own, or don't any more.
+    pub fn narrow(&mut self, host: HostId, narrow: Option<Narrow>) {
+        self.hosts[host.0].narrow = narrow;
+    }
+
+    /// Sets a host's clock forward. The world's time stays.
+    pub fn jump(&mut self, host: HostId, span: Duration) {
+        self.hosts[host.0].ahead += span;
+    }
+
+    /// Gives a host no turn for `span`: what arrives waits in its card.
+    pub fn stall(&mut self, host: HostId, span: Duration) {
+        self.hosts[host.0].stalled_until = self.now + span;
+    }
+
+    /// Shows `watcher` each frame that a host sends, before the link does anything to it.
+    pub fn watch(&mut self, watcher: impl FnMut(Instant, HostId, &SimFrame) + 'static) {
+        self.watcher = Some(Watcher(Box::new(watcher)));
+    }
+
+    /// Turns that all hosts together have taken.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns
     }
 
     /// What the link has done to the frames from `host`.
@@ -282,9 +334,15 @@ impl World {
     /// anything.
     fn turn(&mut self, host: usize) -> bool {
         let mut sent = false;
+        let Node { ahead, stalled_until, .. } = self.hosts[host];
+        if self.now < stalled_until {
+            self.hosts[host].wake_at = Some(stalled_until);
+            return false;
+        }
         for _ in 0..TURNS_AT_ONCE {
+            self.turns += 1;
             // A host whose card was pulled out does nothing any more.
-            let Ok(turn) = self.hosts[host].stack.poll(self.now) else {
+            let Ok(turn) = self.hosts[host].stack.poll(self.now + ahead) else {
                 self.hosts[host].wake_at = None;
                 return sent;
             };
@@ -292,7 +350,10 @@ impl World {
             sent |= progress;
             let soon = Some(self.now + BUSY_PAUSE);
             let (wake_at, at_rest) = match turn {
-                Turn::Idle { wake_at } => (wake_at, true),
+                Turn::Idle { wake_at } => {
+                    let nanos = wake_at.map(|at| at.as_nanos().saturating_sub(ahead.as_nanos() as u64));
+                    (nanos.map(Instant::from_nanos), true)
+                }
                 Turn::Blocked { .. } => (soon, !progress),
                 Turn::Busy => (soon, false),
             };
@@ -308,28 +369,58 @@ impl World {
         let link = self.hosts[host].link;
         let mut peers =
             self.hosts.iter().enumerate().filter(|(other, node)| *other != host && node.link == link);
-        let takes_super_frames = peers.all(|(_, node)| node.stack.io().takes_super_frames());
-        let node = &mut self.hosts[host];
+        let narrow = self.hosts[host].narrow;
+        let takes_super_frames =
+            narrow.is_none() && peers.all(|(_, node)| node.stack.io().takes_super_frames());
         let mut any = false;
-        while let Some(frame) = node.stack.io_mut().take_sent() {
+        while let Some(frame) = self.hosts[host].stack.io_mut().take_sent() {
             any = true;
             for frame in onto_wire(frame, takes_super_frames) {
                 (self.now.as_nanos(), host, frame.bytes()).hash(&mut self.digest);
-                let len = frame.bytes().len();
-                self.largest_frame = self.largest_frame.max(len);
-                let copy = self.trace.is_some().then(|| frame.bytes().to_vec());
-                let fate = node.outbound.push(self.now.as_nanos(), frame, len, &mut Ops);
-                if let (Some(trace), Some(copy)) = (&mut self.trace, copy) {
-                    let note = match fate {
-                        Fate::Carried => "",
-                        Fate::Lost => "LOST",
-                        Fate::QueueFull => "LOST: queue full",
-                    };
-                    trace.record(self.now, &node.name, &copy, note);
+                self.largest_frame = self.largest_frame.max(frame.bytes().len());
+                if let Some(Watcher(watcher)) = &mut self.watcher {
+                    watcher(self.now, HostId(host), &frame);
+                }
+                match narrow.map_or(Passage::Whole, |narrow| narrow.pass(&frame)) {
+                    Passage::Whole => self.put_onto_link(host, frame, ""),
+                    Passage::Pieces(pieces) => {
+                        pieces.into_iter().for_each(|piece| self.put_onto_link(host, piece, "piece"));
+                    }
+                    Passage::Refused(answer) => self.refuse(host, &frame, answer),
                 }
             }
         }
         any
+    }
+
+    fn put_onto_link(&mut self, host: usize, frame: SimFrame, note: &str) {
+        let len = frame.bytes().len();
+        let copy = self.trace.is_some().then(|| frame.bytes().to_vec());
+        let fate = self.hosts[host].outbound.push(self.now.as_nanos(), frame, len, &mut Ops);
+        let note = match fate {
+            Fate::Carried => note,
+            Fate::Lost => "LOST",
+            Fate::QueueFull => "LOST: queue full",
+        };
+        if let Some(copy) = copy {
+            self.record_frame(host, &copy, note);
+        }
+    }
+
+    /// A frame of `host` was too large for its path. The answer comes the way that those of others come.
+    fn refuse(&mut self, host: usize, frame: &SimFrame, answer: Option<SimFrame>) {
+        self.record_frame(host, frame.bytes(), "LOST: too large");
+        let link = self.hosts[host].link;
+        let other = self.hosts.iter().enumerate().position(|(at, node)| at != host && node.link == link);
+        if let Some((other, answer)) = other.zip(answer) {
+            self.put_onto_link(other, answer, "from a router");
+        }
+    }
+
+    fn record_frame(&mut self, host: usize, frame: &[u8], note: &str) {
+        if let Some(trace) = &mut self.trace {
+            trace.record(self.now, &self.hosts[host].name, frame, note);
+        }
     }
 
     fn next_event(&self) -> Option<Instant> {
@@ -368,6 +459,12 @@ impl Drop for World {
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Host").field("name", &self.name).field("mac", &self.mac).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watcher")
     }
 }
 
