@@ -204,6 +204,10 @@ impl<B: Buffers> Synchronized<B> {
         let mut flags = TcpFlags::ACK;
         flags.set(TcpFlags::ECE, self.ecn.as_ref().is_some_and(Ecn::echoes));
         let Some(chunk) = chunk else {
+            if options.sack.is_empty() && !self.rcv.has_nothing_to_tell() {
+                // What found no room beside data is told now, or it would be due for ever.
+                options.sack = self.rcv.sack_blocks(options.most_sack_blocks());
+            }
             if self.probe {
                 // RFC 9293 §3.8.4: an old sequence number makes the peer answer.
                 return Some(Plan { flags, options, ..Plan::bare(self.snd.una - 1, self.rcv.nxt, window) });

@@ -39,6 +39,22 @@ fn sack_is_used_where_both_ends_permit_it() {
 }
 
 #[test]
+fn blocks_without_room_beside_data_are_told_once_where_the_window_is_closed() {
+    let mut script = Script::builder().stack(|config| config.tcp.sack = true).start();
+    let socket = script.accept(syn().mss(64).sack_permitted());
+    script.inject(ack(1).win(0));
+    script.send(socket, 1_000);
+    for seq in [101, 201, 301] {
+        script.inject(data(seq, 10).win(0));
+    }
+    script.skip();
+    // Four blocks are more than half of a segment of 64 bytes.
+    script.inject(data(401, 10).win(0));
+    script.expect(ack(1).sack(&[(401, 411), (301, 311), (201, 211), (101, 111)]));
+    script.expect_nothing();
+}
+
+#[test]
 fn sack_can_be_turned_off() {
     let mut script = Script::new();
     script.accept(syn().mss(1_460).sack_permitted());
