@@ -123,6 +123,12 @@ impl Script {
         self.now
     }
 
+    /// What has gone over the link.
+    #[must_use]
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
     /// Listens on [`STACK`](Self::STACK).
     ///
     /// # Panics

@@ -6,6 +6,7 @@
 
 mod connection;
 mod drive;
+mod odd_peer;
 mod plan;
 mod program;
 mod verdict;
@@ -21,15 +22,26 @@ const RUNS: u64 = 8_000;
 #[test]
 fn streams_arrive_whole_whatever_the_weather() {
     many_runs("chaos streams_arrive_whole_whatever_the_weather", RUNS, |seed, record| {
-        run(seed, true, record)
+        run(seed, true, record);
     });
 }
 
 #[test]
 fn streams_arrive_whole_or_fail_for_a_reason() {
     many_runs("chaos streams_arrive_whole_or_fail_for_a_reason", RUNS, |seed, record| {
-        run(seed, false, record)
+        run(seed, false, record);
     });
+}
+
+#[test]
+fn peer_that_misbehaves_and_comes_to_its_senses_gets_everything_across() {
+    many_runs(
+        "chaos peer_that_misbehaves_and_comes_to_its_senses_gets_everything_across",
+        RUNS,
+        |seed, _| {
+            odd_peer::run(seed);
+        },
+    );
 }
 
 fn run(seed: u64, calm: bool, record: bool) {

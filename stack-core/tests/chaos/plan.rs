@@ -156,14 +156,14 @@ impl Plan {
                 from: choose(rng, &[None, Some(0), Some(1)]),
                 span: millis(rng, 8_000, 8_000_000),
             },
-            _ => Event::Jump(host, millis(rng, 60_000, 5_000_000_000)),
+            _ => Event::Jump(host, millis(rng, 60_000, 1_700_000_000)),
         };
         self.events.push((at, event));
     }
 }
 
 impl HostPlan {
-    fn draw(rng: &mut Rng, calm: bool, super_frames: bool) -> Self {
+    pub(crate) fn draw(rng: &mut Rng, calm: bool, super_frames: bool) -> Self {
         let mut stack = StackConfig::default();
         let tcp = &mut stack.tcp;
         let often = |rng: &mut Rng| rng.f64() < 0.8;
@@ -204,7 +204,7 @@ impl HostPlan {
         let limits = &mut stack.limits;
         limits.sockets = rng.usize(32..64);
         limits.out_of_order_ranges = log_uniform(rng, 1, 64) as usize;
-        limits.in_flight_records = log_uniform(rng, 1, 1_024) as usize;
+        limits.in_flight_records = log_uniform(rng, 16, 1_024) as usize;
         limits.neighbor_queue = rng.usize(1..17);
         let segmentation = rng.bool() || super_frames;
         let mtus = [1_280, 1_500, 1_500, 9_000, rng.usize(1_280..5_000)];
