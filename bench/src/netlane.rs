@@ -36,6 +36,7 @@ impl Netlane {
             // All stacks have all of it from the start.
             send_buffer_start: conditions.buffer,
             receive_buffer: conditions.buffer,
+            receive_buffer_start: conditions.buffer,
             time_wait: Duration::from_millis(1),
             ..TcpConfig::default()
         };

@@ -565,6 +565,7 @@ fn config(setup: Setup) -> StackConfig {
             loopback_queue: 4,
             errors_per_second: 20,
             challenge_acks_per_second: 20,
+            memory: 1 << 22,
         },
         tcp: TcpConfig {
             timestamps: setup.timestamps,

@@ -56,6 +56,10 @@ pub trait Buffers {
     /// Takes the buffers of a socket back, with whatever still waits in them.
     fn close(&mut self, socket: SocketId, send: Self::Send, receive: Self::Receive);
 
+    /// The stack's limit of memory for all buffers together ([`Limits::memory`](crate::Limits::memory)), once before the
+    /// first is opened. Ignored unless implemented.
+    fn set_budget(&mut self, _bytes: usize) {}
+
     /// Bytes that the user has queued and the stack has not released.
     fn queued(&self, send: &Self::Send) -> usize;
 

@@ -151,6 +151,11 @@ pub struct Limits {
     pub routers: usize,
     /// Prefixes that routers have advertised, and addresses made from them.
     pub prefixes: usize,
+    /// Bytes of memory that the buffers of all sockets shall take together. Where three quarters are taken, peers are
+    /// allowed to send little; where all is, nobody may queue more than a little, bytes ahead of others are dropped,
+    /// and connections wait in their handshake. Of [`HeapBuffers`](crate::HeapBuffers): other buffers may have bounds of
+    /// their own.
+    pub memory: usize,
     /// ICMP errors and TCP resets to nobody in particular that the stack sends, per second.
     pub errors_per_second: u32,
     /// Acknowledgements that challenge the sender of a suspicious segment, of all connections together, per
@@ -181,6 +186,7 @@ impl Default for Limits {
             loopback_queue: 256,
             routers: 8,
             prefixes: 16,
+            memory: 1 << 30,
             errors_per_second: 1_000,
             challenge_acks_per_second: 1_000,
         }
@@ -250,6 +256,8 @@ pub struct TcpConfig {
     pub send_buffer_start: usize,
     /// The most bytes that wait in a socket to be read: the greatest window that we offer.
     pub receive_buffer: usize,
+    /// The window that we offer at first. It follows what the user reads in a round trip, up to `receive_buffer`.
+    pub receive_buffer_start: usize,
     /// The initial congestion window, in segments (RFC 6928).
     pub initial_window: u8,
     /// How much may be in flight, for all sockets that don't decide themselves.
@@ -284,9 +292,10 @@ impl Default for TcpConfig {
             keepalive: None,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),
-            send_buffer: 1 << 20,
+            send_buffer: 1 << 24,
             send_buffer_start: 1 << 17,
-            receive_buffer: 1 << 20,
+            receive_buffer: 1 << 24,
+            receive_buffer_start: 1 << 16,
             initial_window: 10,
             congestion_control: CongestionAlgorithm::default(),
             ecn: Ecn::default(),

@@ -13,6 +13,7 @@
 //! | `prediction` | the same for the segment that was to be expected next, in fewer steps |
 //! | `time_wait`, `reset` | the states after, and the answer to segments of no connection |
 //! | `send`, `receive`, `reassembly` | the two sequence spaces |
+//! | `tuning` | how much may wait to be read |
 //! | `path_mtu` | how large segments may be on a path that carries less than the link |
 //! | `output` | what a connection sends next |
 //! | `flight` | what is in flight, and all that is needed only while something is |
@@ -58,6 +59,7 @@ pub(crate) mod tail_loss_probe;
 pub(crate) mod time_wait;
 pub(crate) mod timers;
 pub(crate) mod timestamps;
+pub(crate) mod tuning;
 pub(crate) mod user_timeout;
 
 use crate::address::Address;

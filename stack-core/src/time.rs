@@ -1,6 +1,6 @@
 //! Time as the stack sees it: readings of a monotonic clock that the caller hands in.
 
-use core::num::NonZeroU32;
+use core::num::NonZeroU16;
 use core::ops::{Add, AddAssign, Sub};
 pub use core::time::Duration;
 
@@ -91,22 +91,29 @@ impl Sub for Instant {
     }
 }
 
-/// A reading of the clock in milliseconds, for how long ago something was: it wraps around after 49 days. Kept as its
-/// complement, so that an optional one takes no more.
+/// A reading of the clock in two bytes, for how long ago something was: in ticks of 2^24 ns (17 ms), it wraps around after
+/// 18 minutes. Kept as its complement, so that an optional one takes no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Millis(NonZeroU32);
+pub(crate) struct Lately(NonZeroU16);
 
-impl Millis {
+impl Lately {
+    const SHIFT: u32 = 24;
+
     #[inline]
     pub(crate) fn of(now: Instant) -> Self {
-        // The last millisecond of 49 days counts as the one before it.
-        Self(NonZeroU32::new(!(now.as_millis() as u32)).unwrap_or(NonZeroU32::MIN))
+        // The last tick of 18 minutes counts as the one before it.
+        Self(NonZeroU16::new(!Self::ticks(now)).unwrap_or(NonZeroU16::MIN))
     }
 
     /// Time from this reading until `now`.
     #[inline]
     pub(crate) fn until(self, now: Instant) -> Duration {
-        Duration::from_millis(u64::from((now.as_millis() as u32).wrapping_sub(!self.0.get())))
+        let ticks = Self::ticks(now).wrapping_sub(!self.0.get());
+        Duration::from_nanos(u64::from(ticks) << Self::SHIFT)
+    }
+
+    const fn ticks(now: Instant) -> u16 {
+        (now.as_nanos() >> Self::SHIFT) as u16
     }
 }
 
@@ -156,19 +163,17 @@ mod tests {
     }
 
     #[test]
-    fn millis_tell_how_long_ago_something_was_even_where_they_wrap_around() {
-        let wrap = u64::from(u32::MAX) + 1;
-        for millis in [0, 1, 1_000, wrap - 2, wrap, 5 * wrap + 7] {
-            let then = Millis::of(Instant::from_millis(millis));
-            assert_eq!(then.until(Instant::from_millis(millis)), Duration::ZERO);
-            assert_eq!(then.until(Instant::from_millis(millis + 500)), Duration::from_millis(500));
+    fn lately_tells_how_long_ago_something_was_even_where_it_wraps_around() {
+        let (tick, wrap) = (1 << Lately::SHIFT, 1_u64 << (16 + Lately::SHIFT));
+        for nanos in [0, tick, 60 * tick, wrap - 2 * tick, wrap, 5 * wrap + 7 * tick] {
+            let then = Lately::of(Instant::from_nanos(nanos));
+            assert_eq!(then.until(Instant::from_nanos(nanos)), Duration::ZERO);
+            let later = Instant::from_nanos(nanos + 30 * tick);
+            assert_eq!(then.until(later), Duration::from_nanos(30 * tick));
         }
-        let last = Millis::of(Instant::from_millis(wrap - 1));
-        assert_eq!(
-            last.until(Instant::from_millis(wrap)),
-            Duration::from_millis(2),
-            "never later than it was"
-        );
-        assert_eq!(size_of::<Option<Millis>>(), 4);
+        let last = Lately::of(Instant::from_nanos(wrap - tick));
+        let next = last.until(Instant::from_nanos(wrap));
+        assert_eq!(next, Duration::from_nanos(2 * tick), "never later than it was");
+        assert_eq!(size_of::<Option<Lately>>(), 2);
     }
 }

@@ -105,6 +105,7 @@ fn limits(limits: &netlane_config::Limits) -> Limits {
         loopback_queue: limits.loopback_queue,
         errors_per_second: limits.errors_per_second,
         challenge_acks_per_second: limits.challenge_acks_per_second,
+        memory: limits.memory,
     }
 }
 
@@ -141,6 +142,7 @@ fn tcp(tcp: &netlane_config::Tcp, shape: &Shape, fast_open_key: [u8; 16]) -> Tcp
         send_buffer: shape.send,
         receive_buffer: shape.receive,
         send_buffer_start: shape.send,
+        receive_buffer_start: shape.receive,
         initial_window: tcp.initial_window,
         congestion_control: match tcp.congestion_control {
             CongestionControl::NewReno => CongestionAlgorithm::NewReno,

@@ -102,6 +102,7 @@ impl Script {
         config.tcp.sack = false;
         config.tcp.receive_buffer = 65_535;
         config.tcp.send_buffer_start = usize::MAX;
+        config.tcp.receive_buffer_start = usize::MAX;
         ScriptBuilder {
             config,
             device: DeviceConfig::default(),

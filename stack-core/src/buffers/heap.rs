@@ -59,18 +59,10 @@ struct Ring {
 }
 
 impl HeapBuffers {
-    /// Buffers that hold nothing yet, and no more than 1 GiB.
+    /// Buffers that hold nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { spare: [const { Vec::new() }; CLASSES], spared: 0, used: 0, budget: 1 << 30 }
-    }
-
-    /// Sets how many bytes of memory all buffers together may take. From three quarters on, peers are allowed to
-    /// send little; beyond it no connection is opened, nobody may queue more than a little, and bytes that arrive
-    /// ahead of others are dropped. What peers were allowed to send before is still taken, so that a little more
-    /// may be in use for a while.
-    pub const fn set_budget(&mut self, bytes: usize) {
-        self.budget = bytes;
+        Self { spare: [const { Vec::new() }; CLASSES], spared: 0, used: 0, budget: usize::MAX }
     }
 
     /// Bytes of memory that the buffers take.
@@ -188,6 +180,13 @@ impl Default for HeapBuffers {
 impl Buffers for HeapBuffers {
     type Send = HeapBuffer;
     type Receive = HeapBuffer;
+
+    /// From three quarters of it on, peers are allowed to send little; beyond it no connection is opened, nobody may queue
+    /// more than a little, and bytes that arrive ahead of others are dropped. What peers were allowed to send before is
+    /// still taken, so that a little more may be in use for a while.
+    fn set_budget(&mut self, bytes: usize) {
+        self.budget = bytes;
+    }
 
     fn open(&mut self, request: BufferRequest) -> Option<(HeapBuffer, HeapBuffer)> {
         if self.pressure() == Pressure::Exhausted {

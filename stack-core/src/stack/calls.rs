@@ -273,7 +273,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let Some(slot) = self.sockets.table.get_mut(socket) else { return Err(Stale) };
         let Kind::Connection(connection) = &mut slot.kind else { return Err(Stale) };
         if let State::Synchronized(state) = &mut connection.state
-            && state.consumed(&self.sockets.buffers)
+            && state.consumed(&self.sockets.buffers, &self.tcp, self.now)
         {
             self.sockets.owe(socket);
         }

@@ -129,7 +129,7 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
         {
             let read = self.sockets.buffers.read(&mut state.receive, out);
             if read > 0 {
-                if state.consumed(&self.sockets.buffers) {
+                if state.consumed(&self.sockets.buffers, &self.tcp, self.now) {
                     self.sockets.owe(socket);
                 }
                 return Ok(read);

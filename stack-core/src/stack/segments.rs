@@ -145,7 +145,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let mtu = self.link.interface.mtu_towards(remote);
         let largest = u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX);
         let mss = self.tcp.mss.map_or(largest, |mss| mss.min(largest));
-        Offer::ours(&self.tcp, mss, self.tcp.receive_buffer, self.secret.timestamp_offset(tuple))
+        Offer::ours(&self.tcp, mss, self.secret.timestamp_offset(tuple))
     }
 
     /// Carries out what was decided for a connection.

@@ -149,7 +149,8 @@ impl<B: Buffers> Table<Socket<B>> {
 }
 
 impl<B: Buffers> Sockets<B> {
-    pub(crate) fn new(buffers: B, limits: &Limits, key: u64) -> Self {
+    pub(crate) fn new(mut buffers: B, limits: &Limits, key: u64) -> Self {
+        buffers.set_budget(limits.memory);
         Self {
             table: Table::new(limits.sockets),
             demux: Demux::new(limits.sockets, key),

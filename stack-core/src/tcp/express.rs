@@ -79,7 +79,7 @@ impl<B: Buffers> Synchronized<B> {
             seq: if len > 0 { self.snd.nxt } else { self.snd.bare_seq() },
             ack: self.rcv.nxt,
             flags,
-            window: self.window_to_announce(cx.buffers),
+            window: self.window_to_announce(cx.buffers, cx.config),
             stamps,
             offset,
             len,

@@ -10,6 +10,7 @@ use super::seq::{SeqNumber, WindowScale};
 use super::synchronized::{FastOpenState, Phase, Synchronized};
 use super::timers::Timers;
 use super::timestamps::{self, Timestamps};
+use super::tuning::Tuning;
 use super::{Answer, Context, Decision, Next, Segment};
 use crate::buffers::Buffers;
 use crate::config::{self, TcpConfig};
@@ -90,15 +91,17 @@ impl Offer {
     pub(crate) const NOTHING: Self =
         Self { mss: DEFAULT_MSS, scale: None, sack: false, timestamps: None, ecn: false, window: 0 };
 
-    /// What we offer, with `mss` for segments to us and `room` bytes of receive buffer.
-    pub(crate) fn ours(config: &TcpConfig, mss: u16, room: usize, timestamp_offset: u32) -> Self {
+    /// What we offer, with `mss` for segments to us. The window is that of the beginning, and the scale that of the most
+    /// it may grow to.
+    pub(crate) fn ours(config: &TcpConfig, mss: u16, timestamp_offset: u32) -> Self {
+        let (start, most) = (config.receive_buffer_start, config.receive_buffer);
         Self {
             mss,
-            scale: config.window_scaling.then(|| WindowScale::for_buffer(room)),
+            scale: config.window_scaling.then(|| WindowScale::for_buffer(most)),
             timestamps: config.timestamps.then_some(timestamp_offset),
             sack: config.sack,
             ecn: config.ecn != config::Ecn::Off,
-            window: u16::try_from(room).unwrap_or(u16::MAX),
+            window: u16::try_from(start.min(most)).unwrap_or(u16::MAX),
         }
     }
 
@@ -434,6 +437,7 @@ fn agree<B: Buffers>(
         push: false,
         probe: false,
         objected: None,
+        tuning: Tuning::new(irs + 1, our_scale, cx.now),
         send,
         receive,
     }

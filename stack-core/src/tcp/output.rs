@@ -200,7 +200,7 @@ impl<B: Buffers> Synchronized<B> {
         // A device that cuts segments would set CWR on all of them.
         let max_payload = if cwr { 0 } else { max_payload };
         let chunk = self.next_chunk(cx, queued, mss, max_payload, user);
-        let window = self.window_to_announce(cx.buffers);
+        let window = self.window_to_announce(cx.buffers, cx.config);
         let mut flags = TcpFlags::ACK;
         flags.set(TcpFlags::ECE, self.ecn.as_ref().is_some_and(Ecn::echoes));
         let Some(chunk) = chunk else {

@@ -99,7 +99,7 @@ impl<B: Buffers> Synchronized<B> {
             timestamps.note(stamps.value, seq, self.rcv.last_ack_sent());
         }
         let mut ready = if advanced { self.advance(cx, ack) } else { Readiness::empty() };
-        self.take_window(seq, ack, window);
+        self.take_window(seq, advanced, window);
         if advanced {
             self.tell_flight(cx, ack, stamps, &SackBlocks::default(), false, false);
         }

@@ -19,9 +19,9 @@ pub(crate) struct SendSpace {
     pub(crate) wnd: u32,
     /// The greatest window that the peer ever offered.
     pub(crate) max_wnd: u32,
-    /// SND.WL1 and SND.WL2: the segment that `wnd` came with.
+    /// SND.WL1: the segment that `wnd` came with. There is no SND.WL2: an acknowledgement below `una` is too old for its
+    /// window to count, and none that counted is above.
     wl1: SeqNumber,
-    wl2: SeqNumber,
     scale: WindowScale,
     /// Payload bytes of a full segment, options already deducted.
     pub(crate) mss: u16,
@@ -44,7 +44,7 @@ impl SendSpace {
     /// segment `wl1`.
     pub(crate) fn new(iss: SeqNumber, wnd: u32, wl1: SeqNumber, scale: WindowScale, mss: u16) -> Self {
         let una = iss + 1;
-        Self { una, nxt: una, max: una, wnd, max_wnd: wnd, wl1, wl2: una, scale, mss, fin: Fin::Open }
+        Self { una, nxt: una, max: una, wnd, max_wnd: wnd, wl1, scale, mss, fin: Fin::Open }
     }
 
     pub(crate) fn scale(&self) -> WindowScale {
@@ -97,14 +97,15 @@ impl SendSpace {
     }
 
     /// RFC 9293 §3.10.7.4: takes the window `field` of a segment that acknowledges no less than `una`, if it is not older
-    /// than the one that brought the last. What acknowledges more is newer, even where its data is sent once more: without
-    /// its window, the last one would reach as much further as was acknowledged. Returns whether the window changed.
+    /// than the one that brought the last. One that has `advanced` what is acknowledged is newer, even where its data is
+    /// sent once more: without its window, the last one would reach as much further as was acknowledged. Returns whether
+    /// the window changed.
     #[inline]
-    pub(crate) fn update_window(&mut self, seq: SeqNumber, ack: SeqNumber, field: u16) -> bool {
-        if seq.before(self.wl1) && !ack.after(self.wl2) {
+    pub(crate) fn update_window(&mut self, seq: SeqNumber, advanced: bool, field: u16) -> bool {
+        if seq.before(self.wl1) && !advanced {
             return false;
         }
-        (self.wl1, self.wl2) = (self.wl1.max(seq), ack);
+        self.wl1 = self.wl1.max(seq);
         let wnd = self.scale.bytes(field);
         self.max_wnd = self.max_wnd.max(wnd);
         core::mem::replace(&mut self.wnd, wnd) != wnd

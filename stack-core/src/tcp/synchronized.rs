@@ -14,12 +14,13 @@ use super::seq::SeqNumber;
 use super::time_wait::TimeWait;
 use super::timers::{Deadline, Timer, Timers};
 use super::timestamps::Timestamps;
+use super::tuning::Tuning;
 use super::user_timeout::UserTimeout;
 use super::{Answer, Context, Decision, Next, Segment};
 use crate::buffers::{Buffers, Pressure};
-use crate::config::{CongestionAlgorithm, KeepAlive};
+use crate::config::{CongestionAlgorithm, KeepAlive, TcpConfig};
 use crate::socket::{Readiness, SocketError};
-use crate::time::{Duration, Instant, Millis, Past};
+use crate::time::{Duration, Instant, Lately, Past};
 use crate::wire;
 use crate::wire::tcp::TcpFlags;
 use crate::wire::tcp_options::SackBlocks;
@@ -48,7 +49,9 @@ pub(crate) struct Synchronized<B: Buffers> {
     /// A keep-alive probe leaves.
     pub(crate) probe: bool,
     /// When a bare acknowledgement that does not fit was answered last.
-    pub(crate) objected: Option<Millis>,
+    pub(crate) objected: Option<Lately>,
+    /// How much may wait to be read.
+    pub(crate) tuning: Tuning,
     pub(crate) send: B::Send,
     pub(crate) receive: B::Receive,
 }
@@ -210,7 +213,7 @@ impl<B: Buffers> Synchronized<B> {
                 cx.counters.tx_suppressed += 1;
                 return Decision::IGNORE;
             }
-            self.objected = Some(Millis::of(cx.now));
+            self.objected = Some(Lately::of(cx.now));
         }
         self.acknowledge()
     }
@@ -243,7 +246,7 @@ impl<B: Buffers> Synchronized<B> {
         cx.counters.tcp_duplicate_acks += u64::from(duplicate);
         let ready = if advanced { self.advance(cx, segment.ack) } else { Readiness::empty() };
         if !segment.ack.before(self.snd.una) {
-            self.take_window(segment.seq, segment.ack, segment.window);
+            self.take_window(segment.seq, advanced, segment.window);
         }
         let Segment { ack, options, .. } = *segment;
         if advanced || duplicate || !options.sack.is_empty() {
@@ -267,8 +270,8 @@ impl<B: Buffers> Synchronized<B> {
 
     /// Takes the window of a segment that acknowledges all that is known to have arrived.
     #[inline]
-    pub(super) fn take_window(&mut self, seq: SeqNumber, ack: SeqNumber, field: u16) {
-        if self.snd.update_window(seq, ack, field)
+    pub(super) fn take_window(&mut self, seq: SeqNumber, advanced: bool, field: u16) {
+        if self.snd.update_window(seq, advanced, field)
             && self.snd.wnd > 0
             && let Some(flight) = &mut self.flight
             && flight.timer.is_set(Timer::Persist)
@@ -378,7 +381,7 @@ impl<B: Buffers> Synchronized<B> {
 
     /// Both ends have closed, and we closed first: what is remembered for a while.
     pub(crate) fn into_time_wait(self, cx: &mut Context<'_, B>) -> TimeWait<B> {
-        let window = self.window_to_announce(cx.buffers);
+        let window = self.window_to_announce(cx.buffers, cx.config);
         // Nobody reads what a closed handle left.
         let buffers = if self.detached {
             cx.buffers.close(cx.socket, self.send, self.receive);
@@ -399,25 +402,28 @@ impl<B: Buffers> Synchronized<B> {
 
     /// The user has read. Returns whether the peer is to be told at once.
     #[inline]
-    pub(crate) fn consumed(&mut self, buffers: &B) -> bool {
-        let (room, capacity) = self.room(buffers);
+    pub(crate) fn consumed(&mut self, buffers: &B, config: &TcpConfig, now: Instant) -> bool {
+        let read_to = self.rcv.nxt - buffers.unread(&self.receive) as u32;
+        self.tuning.on_read(read_to, self.rcv.scale(), &self.rtt, config, now);
+        let (room, capacity) = self.room(buffers, config);
         self.rcv.on_read(room, capacity);
         self.rcv.ack_due() == AckDue::Now
     }
 
-    pub(crate) fn window_to_announce(&self, buffers: &B) -> u16 {
-        let (room, capacity) = self.room(buffers);
+    pub(crate) fn window_to_announce(&self, buffers: &B, config: &TcpConfig) -> u16 {
+        let (room, capacity) = self.room(buffers, config);
         self.rcv.announce(room, capacity)
     }
 
     /// The bytes that may still arrive, and those that may wait altogether: few where memory is scarce.
     #[inline]
-    fn room(&self, buffers: &B) -> (usize, usize) {
+    fn room(&self, buffers: &B, config: &TcpConfig) -> (usize, usize) {
         let (unread, room) = (buffers.unread(&self.receive), buffers.room(&self.receive));
-        if buffers.pressure() == Pressure::None {
-            return (room, room + unread);
-        }
-        (room.min(LEAST_WINDOW.saturating_sub(unread)), LEAST_WINDOW.min(room + unread))
+        let limit = match buffers.pressure() {
+            Pressure::None => self.tuning.limit(config),
+            Pressure::High | Pressure::Exhausted => LEAST_WINDOW,
+        };
+        (room.min(limit.saturating_sub(unread)), limit.min(room + unread))
     }
 
     /// The congestion window in bytes; 0 while nothing is in flight.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use netlane_core::{Instant, SocketId};
+use netlane_core::{Buffers, Instant, SocketId};
 use netlane_sim::impairment::Impairment;
 use netlane_sim::{Host, HostId, World};
 

@@ -1,14 +1,83 @@
-//! How large buffers are: what waits to be sent follows the path, and all of them have a budget.
+//! How large buffers are: they follow the path and their user, within a budget for all.
 
 use std::time::Duration;
 
-use netlane_core::{SocketId, TcpState};
-use netlane_sim::{Script, ack, data, pattern, syn, syn_ack};
+use netlane_core::{Buffers, SocketId, TcpState};
+use netlane_sim::impairment::{Impairment, Rate};
+use netlane_sim::{Script, World, ack, data, pattern, seed, syn, syn_ack};
 
-use crate::app::header_of;
+use crate::app::{Mover, connection, header_of};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const MSS: usize = 1_460;
+
+#[test]
+fn stream_fills_a_long_fast_path_without_any_configuration() {
+    const BITS_PER_SECOND: u64 = 1_000_000_000;
+    let (mut world, a, b) = World::pair(seed(1), |host| host);
+    let rate = Some(Rate { bits_per_second: BITS_PER_SECOND, queue_bytes: 16 << 20 });
+    world.impair_all(&Impairment { delay: MS(50), rate, ..Impairment::default() });
+    let (near, far) = connection(&mut world, a, b, 80);
+    let mut ends = [Mover::new(a, near, 200_000_000), Mover::new(b, far, 0)];
+    let mut run_to = |world: &mut World, bytes: u64| {
+        let arrived = |world: &mut World| {
+            ends.iter_mut().for_each(|end| _ = end.step(world));
+            ends[1].received >= bytes
+        };
+        assert!(world.run_until(arrived, Duration::from_secs(60)), "{bytes} bytes");
+    };
+    run_to(&mut world, 100_000_000);
+    let begin = world.now();
+    run_to(&mut world, 200_000_000);
+    let took = (world.now() - begin).as_secs_f64();
+    let of_the_rate = 100_000_000.0 * 8.0 / took / BITS_PER_SECOND as f64;
+    assert!(of_the_rate > 0.9, "{of_the_rate:.2} of what the path carries");
+}
+
+/// A connection whose peer was offered a window of 10,000 bytes, which may become 60,000.
+fn right_sized(script: &mut Script) -> SocketId {
+    let listener = script.listen();
+    script.inject(syn().mss(1_460));
+    script.expect(syn_ack().mss(1_460).win(10_000));
+    script.run_for(MS(10));
+    script.inject(ack(1));
+    script.stack().tcp_accept(listener).unwrap().unwrap()
+}
+
+fn small_at_first() -> Script {
+    Script::builder()
+        .stack(|config| {
+            config.tcp.receive_buffer = 60_000;
+            config.tcp.receive_buffer_start = 10_000;
+        })
+        .start()
+}
+
+#[test]
+fn window_begins_small_and_grows_where_the_user_reads_one_in_a_round_trip() {
+    let mut script = small_at_first();
+    let socket = right_sized(&mut script);
+    for n in 0..11 {
+        script.inject(data(1 + 1_000 * n, 1_000));
+        script.run_for(MS(1));
+        assert_eq!(script.read(socket), 1_000);
+    }
+    // More than the window was read, in little more than a round trip.
+    assert_eq!(edge(&mut script), Some(11_001 + 40_000));
+}
+
+#[test]
+fn window_of_a_user_that_does_not_read_does_not_grow() {
+    let mut script = small_at_first();
+    let socket = right_sized(&mut script);
+    for n in 0..10 {
+        script.inject(data(1 + 1_000 * n, 1_000));
+        script.run_for(MS(100));
+    }
+    assert_eq!(edge(&mut script), Some(10_001));
+    assert_eq!(script.read(socket), 10_000);
+    assert_eq!(edge(&mut script), Some(20_001));
+}
 
 #[test]
 fn sender_may_queue_twice_what_may_be_in_flight() {
@@ -42,6 +111,13 @@ fn read_all(script: &mut Script, socket: SocketId) -> usize {
     let read = script.stack().tcp_recv(socket, &mut [0; 65_536]).unwrap_or(0);
     script.run_for(MS(0));
     read
+}
+
+/// The end of the window that was announced last, as an offset from the peer's first sequence number.
+fn edge(script: &mut Script) -> Option<u32> {
+    script.run_for(MS(0));
+    let edge = last_edge(script)?;
+    Some(edge - script.peer_isn())
 }
 
 /// The end of the window that the last of the stack's segments announces.

@@ -138,12 +138,13 @@ impl End {
             push,
             probe,
             objected,
+            tuning,
             send,
             receive,
         } = self.state();
         format!(
             "{phase:?} {detached} {fast_open:?} {snd:?} {rcv:?} {timestamps:?} {ecn:?} {rtt:?} {flight:?} {ssthresh} \
-             {timers:?} {unanswered} {push} {probe} {objected:?} {send:?} {receive:?} \
+             {timers:?} {unanswered} {push} {probe} {objected:?} {tuning:?} {send:?} {receive:?} \
              {counters}"
         )
     }
