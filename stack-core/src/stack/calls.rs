@@ -16,8 +16,8 @@ use crate::buffers::Buffers;
 use crate::config::{CongestionAlgorithm, KeepAlive};
 use crate::neighbor::Heard;
 use crate::socket::{Readiness, SocketError, SocketId};
-use crate::tcp::connection::{Connection, State, TcpState};
-use crate::tcp::handshake::{Attempts, SynSent};
+use crate::tcp::connection::{Connection, Holds, State, TcpState};
+use crate::tcp::handshake::{Attempts, MIN_MSS, SynSent};
 use crate::tcp::listener::Listener;
 use crate::tcp::{Context, Endpoint, FourTuple};
 use crate::time::Duration;
@@ -297,8 +297,53 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// # Errors
     /// [`Stale`].
     pub fn tcp_set_no_delay(&mut self, socket: SocketId, no_delay: bool) -> Result<(), Stale> {
-        self.user_connection(socket)?.options.no_delay = no_delay;
+        self.user_connection(socket)?.options.holds.set(Holds::NAGLE, !no_delay);
         self.sockets.owe(socket);
+        Ok(())
+    }
+
+    /// Holds segments back that are not full, since the user will send more at once, or lets them leave. They wait for a
+    /// retransmission timeout at the most, as data for a closed window does.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn tcp_set_cork(&mut self, socket: SocketId, cork: bool) -> Result<(), Stale> {
+        self.user_connection(socket)?.options.holds.set(Holds::CORK, cork);
+        self.sockets.owe(socket);
+        Ok(())
+    }
+
+    /// Bounds the segments of a connection, or of those that will come through a listener: what is announced in a SYN that
+    /// has not left, and what is sent. In bytes of payload and options (`TCP_MAXSEG`), 48 at least.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn tcp_set_max_segment(&mut self, socket: SocketId, mss: u16) -> Result<(), Stale> {
+        let mss = mss.max(MIN_MSS);
+        if let Some(listener) = self.sockets.table.listener_mut(socket) {
+            listener.max_segment = Some(mss);
+            return Ok(());
+        }
+        match &mut self.user_connection(socket)?.state {
+            State::SynSent(state) => state.ours.mss = state.ours.mss.min(mss),
+            State::SynReceived(state) => state.exchange.ours.mss = state.exchange.ours.mss.min(mss),
+            State::Synchronized(state) => state.limit_segments(mss),
+            State::TimeWait(_) | State::Closed(_) => {}
+        }
+        Ok(())
+    }
+
+    /// How often a connection's SYN is repeated before the attempt fails; as [`TcpConfig::syn_retries`
+    /// ](crate::TcpConfig::syn_retries) unless it is set.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn tcp_set_syn_retries(&mut self, socket: SocketId, retries: u8) -> Result<(), Stale> {
+        match &mut self.user_connection(socket)?.state {
+            State::SynSent(state) => state.attempts.retries = retries,
+            State::SynReceived(state) => state.attempts.retries = retries,
+            State::Synchronized(_) | State::TimeWait(_) | State::Closed(_) => {}
+        }
         Ok(())
     }
 

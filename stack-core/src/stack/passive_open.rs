@@ -138,9 +138,19 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         Some(index)
     }
 
+    /// What the listener offers in its answer to a SYN between these ends.
+    fn offer_of_a_listener(&mut self, tuple: &FourTuple) -> Offer {
+        let offer = self.offer(tuple);
+        let listener = self.sockets.listener(tuple).and_then(|id| self.sockets.table.listener_mut(id));
+        match listener.and_then(|listener| listener.max_segment) {
+            Some(mss) => Offer { mss: offer.mss.min(mss), ..offer },
+            None => offer,
+        }
+    }
+
     /// Answers a SYN, and remembers nothing.
     fn answer_with_cookie(&mut self, tuple: &FourTuple, syn: &Segment<'_>) {
-        let ours = self.offer(tuple);
+        let ours = self.offer_of_a_listener(tuple);
         let peers = syn_cookie::rememberable(&ours, Offer::of(syn));
         let iss = syn_cookie::bake(&self.secret, tuple, syn.seq, &peers, self.now);
         let exchange = Exchange { iss, irs: syn.seq, ours, peers };
@@ -162,7 +172,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             return false;
         }
         let Some(listener) = self.sockets.listener(tuple) else { return false };
-        let ours = self.offer(tuple);
+        let ours = self.offer_of_a_listener(tuple);
         let Some(exchange) = syn_cookie::open(&self.secret, tuple, segment, ours, self.now) else {
             self.counters.tcp_syn_cookies_refused += 1;
             return false;
@@ -192,7 +202,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             self.forget_handshake(index);
             return false;
         }
-        let exchange = handshake.exchange(self.offer(&handshake.tuple));
+        let exchange = handshake.exchange(self.offer_of_a_listener(&handshake.tuple));
         match exchange.judge(segment, self.now, &mut self.counters, &mut self.challenges) {
             Verdict::Drop => {}
             Verdict::Repeat => {
@@ -293,7 +303,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub(super) fn send_syn_acks(&mut self) -> Result<(), Stalled> {
         while let Some(index) = self.handshakes.next_owing() {
             let Some(&handshake) = self.handshakes.get(index) else { continue };
-            let exchange = handshake.exchange(self.offer(&handshake.tuple));
+            let exchange = handshake.exchange(self.offer_of_a_listener(&handshake.tuple));
             let Some(syn_ack) = self.syn_ack(&handshake, &exchange) else {
                 self.forget_handshake(index);
                 continue;

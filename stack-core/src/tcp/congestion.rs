@@ -185,6 +185,11 @@ impl Congestion {
         }
     }
 
+    /// Whether it knows more of the path than a window and a threshold, and goes on with that after a pause.
+    pub(crate) fn has_model(&self) -> bool {
+        matches!(self, Self::Bbr(_))
+    }
+
     fn algorithm(&self) -> CongestionAlgorithm {
         match self {
             Self::NewReno(_) => CongestionAlgorithm::NewReno,

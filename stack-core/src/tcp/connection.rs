@@ -2,6 +2,8 @@
 
 use alloc::boxed::Box;
 
+use bitflags::bitflags;
+
 use super::handshake::{SynReceived, SynSent};
 use super::synchronized::{FastOpenState, Phase, Synchronized};
 use super::time_wait::TimeWait;
@@ -28,9 +30,19 @@ pub(crate) struct Connection<B: Buffers> {
 /// What the user chose for how one socket sends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// Small segments leave at once.
-    pub(crate) no_delay: bool,
+    pub(crate) holds: Holds,
     pub(crate) congestion_control: CongestionAlgorithm,
+}
+
+bitflags! {
+    /// What holds a segment back that is not full.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Holds: u8 {
+        /// Another one that is unacknowledged (Nagle, RFC 9293 §3.7.4).
+        const NAGLE = 1;
+        /// The user, who will send more at once.
+        const CORK = 1 << 1;
+    }
 }
 
 /// How long a peer may be silent, or keep data unacknowledged. Few connections have bounds of their own, and nothing is
@@ -46,7 +58,9 @@ struct Bounds {
 
 impl Options {
     pub(crate) fn new(config: &TcpConfig) -> Self {
-        Self { no_delay: !config.nagle, congestion_control: config.congestion_control }
+        let mut holds = Holds::empty();
+        holds.set(Holds::NAGLE, config.nagle);
+        Self { holds, congestion_control: config.congestion_control }
     }
 }
 

@@ -66,7 +66,7 @@ impl<B: Buffers> Synchronized<B> {
         if len > 0 {
             let flight = self.flight.as_deref_mut()?;
             flight.resume(&self.rtt, cx.config, mss, cx.now);
-            if !flight.lets_leave(len) || self.worth_sending(len, len, mss, user.no_delay) < len {
+            if !flight.lets_leave(len) || self.worth_sending(len, len, mss, user.holds) < len {
                 return None;
             }
             flags |= TcpFlags::PSH;

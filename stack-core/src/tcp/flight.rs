@@ -1,6 +1,6 @@
 //! All that a connection needs only while it has something in flight: it is made when the connection starts to send,
-//! and given up when nothing was in flight for a retransmission timeout. An idle connection keeps its slow start
-//! threshold, and starts over from the initial window (RFC 5681 §4.1).
+//! and given up when nothing was in flight for a retransmission timeout, or a minute at the most. An idle connection
+//! keeps its slow start threshold, and starts over from the initial window (RFC 5681 §4.1).
 
 use super::congestion::{Congestion, CongestionControl, Idle, initial_window};
 use super::pacing::Pacer;
@@ -54,6 +54,9 @@ pub(crate) struct Flight {
     pub(super) resent_until: SeqNumber,
 }
 
+/// How long an idle connection remembers more of its path than a threshold.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
 /// What makes a flight differ from others at its beginning.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
@@ -105,9 +108,18 @@ impl Flight {
         self.board.is_empty()
     }
 
-    /// The slow start threshold that is remembered of the path when the flight is given up.
-    pub(crate) fn ssthresh(&self) -> u32 {
-        self.congestion.ssthresh()
+    /// The slow start threshold that is remembered of the path when the flight is given up: three quarters of the window,
+    /// at least (RFC 2861 §3.1).
+    pub(crate) fn remembered_ssthresh(&self) -> u32 {
+        self.congestion.ssthresh().max(self.congestion.window() / 4 * 3)
+    }
+
+    /// Until when an idle connection keeps this: longer, where more is known of the path than a threshold. That is so with
+    /// a window below the initial one, which a pause does not widen (RFC 5681 §4.1), and with BBR's model.
+    pub(crate) fn is_kept_until(&self, mss: u32, config: &TcpConfig) -> Instant {
+        let initial = initial_window(config.initial_window, mss);
+        let counts = self.congestion.has_model() || self.congestion.window() < initial;
+        self.last_sent + if counts { REMEMBERED } else { Duration::ZERO }
     }
 
     /// The end of the flight that the window has come down for, while its losses are repaired.

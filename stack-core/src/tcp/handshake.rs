@@ -151,13 +151,22 @@ pub(crate) struct Attempts {
     first_sent: Option<Instant>,
     deadline: Option<Instant>,
     repeated: u8,
+    /// How often it is repeated before the attempt fails.
+    pub(crate) retries: u8,
     /// The SYN or SYN-ACK shall be sent now.
     pub(crate) due: bool,
 }
 
 impl Attempts {
     pub(crate) fn new(config: &TcpConfig) -> Self {
-        Self { rtt: RttEstimator::new(config), first_sent: None, deadline: None, repeated: 0, due: true }
+        Self {
+            rtt: RttEstimator::new(config),
+            first_sent: None,
+            deadline: None,
+            repeated: 0,
+            retries: config.syn_retries,
+            due: true,
+        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
@@ -191,7 +200,7 @@ impl Attempts {
         }
         let gives_up = match patience {
             Some(patience) => now - first_sent >= patience,
-            None => self.repeated >= config.syn_retries,
+            None => self.repeated >= self.retries,
         };
         if gives_up {
             return Decision::closed(Some(SocketError::TimedOut));

@@ -11,8 +11,8 @@ use crate::time::Duration;
 
 /// How a connection fares. Sizes are in bytes.
 ///
-/// What tells of the path is known while something is in flight, and for a retransmission timeout after that: an idle
-/// connection forgets it, and starts over from the initial window (RFC 5681 §4.1).
+/// What tells of the path is known while something is in flight, and for a retransmission timeout or a minute after
+/// that: an idle connection forgets it, and starts over from the initial window (RFC 5681 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpInfo {
     /// The state, as RFC 9293 §3.3.2 names it.
@@ -85,7 +85,7 @@ impl<B: Buffers> Synchronized<B> {
     ) -> TcpInfo {
         let flight = self.flight.as_deref();
         let (congestion_window, threshold) = flight.map_or((initial_window, self.ssthresh), |flight| {
-            (flight.congestion.window(), flight.ssthresh())
+            (flight.congestion.window(), flight.congestion.ssthresh())
         });
         TcpInfo {
             state,

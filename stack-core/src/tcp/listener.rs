@@ -16,6 +16,8 @@ pub(crate) struct Listener {
     pub(crate) in_handshake: usize,
     /// What the user chose for the connections that come through it.
     pub(crate) congestion_control: Option<CongestionAlgorithm>,
+    /// The largest segment that they announce and send, in bytes of payload and options.
+    pub(crate) max_segment: Option<u16>,
     established: VecDeque<SocketId>,
     /// Data on SYNs is taken (RFC 7413).
     pub(crate) fast_open: Option<FastOpenQueue>,
@@ -36,6 +38,7 @@ impl Listener {
             backlog,
             in_handshake: 0,
             congestion_control: None,
+            max_segment: None,
             established: VecDeque::new(),
             fast_open: None,
         }

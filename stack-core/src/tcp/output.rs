@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use super::Context;
-use super::connection::{Connection, Options, State};
+use super::connection::{Connection, Holds, Options, State};
 use super::ecn::Ecn;
 use super::flight::{Flight, Start};
 use super::handshake::{Exchange, SynReceived, SynSent};
@@ -312,7 +312,7 @@ impl<B: Buffers> Synchronized<B> {
         }
         let room = self.open_flight(cx, mss, user).room();
         let usable = room.min(self.snd.wnd.saturating_sub(self.snd.flight()));
-        let len = self.worth_sending(usable.min(unsent).min(largest), unsent, mss, user.no_delay);
+        let len = self.worth_sending(usable.min(unsent).min(largest), unsent, mss, user.holds);
         if len > 0 {
             let fin = fin_due && len == unsent;
             let snd = &self.snd;
@@ -392,17 +392,17 @@ impl<B: Buffers> Synchronized<B> {
     /// How many of `sendable` bytes are worth a segment, with `unsent` bytes to go (RFC 9293 §3.8.6.2.1
     /// against silly windows, §3.7.4 for Nagle).
     #[inline]
-    pub(super) fn worth_sending(&self, sendable: u32, unsent: u32, mss: u32, no_delay: bool) -> u32 {
+    pub(super) fn worth_sending(&self, sendable: u32, unsent: u32, mss: u32, holds: Holds) -> u32 {
         let snd = &self.snd;
         let tail = if sendable < mss { sendable } else { sendable % mss };
         if tail == 0 {
             return sendable;
         }
         let tail_may_leave = if sendable == unsent {
-            // The end of all that is queued: at once, unless Nagle waits for what is in flight. What was sent
-            // before does not wait again. What goes in front of it is in flight when it leaves.
-            no_delay
-                || (snd.flight() == 0 && sendable < mss)
+            // The end of all that is queued: at once, unless Nagle waits for what is in flight, or the user for more.
+            // What was sent before does not wait again. What goes in front of it is in flight when it leaves.
+            holds.is_empty()
+                || (holds == Holds::NAGLE && snd.flight() == 0 && sendable < mss)
                 || snd.fin == Fin::Queued
                 || snd.nxt.before(snd.max)
         } else {

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use super::connection::Patience;
 use super::ecn::Ecn;
 use super::flight::Flight;
+use super::handshake::{MIN_MSS, TIMESTAMPS_LEN};
 use super::prediction::{Plain, Predicted};
 use super::receive::{AckDue, ReceiveSpace};
 use super::recovery::Ack;
@@ -346,7 +347,7 @@ impl<B: Buffers> Synchronized<B> {
     #[inline]
     pub(crate) fn arm(&mut self, cx: &Context<'_, B>) {
         if let Some(flight) = &mut self.flight
-            && !flight.timer.is_set(Timer::Persist)
+            && (!flight.timer.is_set(Timer::Persist) || !flight.is_empty())
         {
             let (timer, at) = flight.next_timer(&self.rtt, u32::from(self.snd.mss), cx.now);
             flight.timer.set(timer, at);
@@ -429,6 +430,12 @@ impl<B: Buffers> Synchronized<B> {
     /// The congestion window in bytes; 0 while nothing is in flight.
     pub(crate) fn congestion_window(&self) -> u32 {
         self.flight.as_ref().map_or(0, |flight| flight.window())
+    }
+
+    /// The peer's segments, and ours, have at most `mss` bytes of payload and options.
+    pub(crate) fn limit_segments(&mut self, mss: u16) {
+        let options = self.timestamps.map_or(0, |_| TIMESTAMPS_LEN);
+        self.snd.mss = self.snd.mss.min(mss.max(MIN_MSS) - options);
     }
 
     /// The user sends nothing after what is queued.
@@ -516,7 +523,12 @@ impl<B: Buffers> Synchronized<B> {
         let Some(flight) = &mut self.flight else { return Decision::IGNORE };
         if flight.is_empty() {
             // Nothing was in flight for a whole timeout.
-            self.ssthresh = flight.ssthresh();
+            let kept = flight.is_kept_until(u32::from(self.snd.mss), cx.config);
+            if cx.now < kept {
+                flight.timer.set(Timer::Retransmit, kept);
+                return Decision::IGNORE;
+            }
+            self.ssthresh = flight.remembered_ssthresh();
             self.flight = None;
             return Decision::IGNORE;
         }

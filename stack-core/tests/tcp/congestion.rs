@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use netlane_core::CongestionAlgorithm::{self, Bbr, Cubic, Dctcp, NewReno};
+use netlane_core::SocketId;
 use netlane_sim::impairment::{Impairment, Rate};
-use netlane_sim::{HostId, World, seed};
+use netlane_sim::{HostId, Script, World, ack, seed};
 
 use crate::app::{Mover, address, connect_to, connection};
 
@@ -46,6 +47,46 @@ fn download(algorithm: CongestionAlgorithm, choice: Choice) -> u64 {
     let step = |world: &mut World| ends.iter_mut().fold(true, |all, end| end.step(world) & all);
     assert!(world.run_until(step, Duration::from_secs(600)), "{algorithm:?}");
     world.digest()
+}
+
+/// Sends so many segments in one go, and has them acknowledged after a round trip of 100 ms.
+fn exchange(script: &mut Script, socket: SocketId, sent: &mut u32, segments: u32) {
+    script.send(socket, (segments * 1_460) as usize);
+    script.run_for(Duration::from_millis(100));
+    assert_eq!(script.skip(), segments as usize);
+    *sent += segments * 1_460;
+    script.inject(ack(1).ack(1 + *sent));
+}
+
+#[test]
+fn window_that_losses_made_small_is_not_exceeded_after_a_pause() {
+    // RFC 5681 §4.1: RW = min(IW, cwnd).
+    let mut script = Script::new();
+    let socket = script.connected();
+    script.send(socket, 4 * 1_460);
+    script.run_for(Duration::from_millis(300));
+    assert_eq!(script.skip(), 5, "the first once more, after a timeout");
+    script.inject(ack(1).ack(1 + 4 * 1_460));
+    script.run_for(Duration::from_secs(20));
+    script.send(socket, 10 * 1_460);
+    let first = script.skip();
+    assert!((1..10).contains(&first), "{first} segments");
+}
+
+#[test]
+fn bbr_knows_its_path_for_a_minute_after_it_was_last_used() {
+    let mut script = Script::builder().stack(|config| config.tcp.congestion_control = Bbr).start();
+    let (socket, mut sent) = (script.connected(), 0);
+    for _ in 0..3 {
+        exchange(&mut script, socket, &mut sent, 10);
+    }
+    let delivered = |script: &mut Script| {
+        script.stack().tcp_info(socket).expect("it is a connection").expect("it is established").delivered
+    };
+    script.run_for(Duration::from_secs(55));
+    assert_eq!(delivered(&mut script), u64::from(sent));
+    script.run_for(Duration::from_secs(6));
+    assert_eq!(delivered(&mut script), 0);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use netlane_core::wire::TcpFlags;
 use netlane_core::{KeepAlive, SocketError, SocketId, TcpState};
-use netlane_sim::{Host, Script, SimFrame, World, ack, data, seed, syn};
+use netlane_sim::{Host, Script, SimFrame, World, ack, data, seed, syn, syn_ack};
 
 use crate::app::{Mover, connection, header_of};
 
@@ -561,4 +561,55 @@ fn fill(script: &mut Script, socket: SocketId, capacity: usize) {
 
 fn delay(millis: u64) -> netlane_sim::impairment::Impairment {
     netlane_sim::impairment::Impairment { delay: MS(millis), ..Default::default() }
+}
+
+#[test]
+fn cork_holds_short_segments_until_it_is_pulled_or_time_has_passed() {
+    let mut script = Script::new();
+    let socket = script.connected();
+    script.stack().tcp_set_cork(socket, true).unwrap();
+    script.send(socket, 1_460 + 100);
+    assert_eq!(script.skip(), 1);
+    script.inject(ack(1).ack(1 + 1_460));
+    assert_eq!(script.skip(), 0);
+    script.stack().tcp_set_cork(socket, false).unwrap();
+    script.run_for(MS(0));
+    assert_eq!(script.skip(), 1);
+    script.inject(ack(1).ack(1 + 1_460 + 100));
+    script.stack().tcp_set_cork(socket, true).unwrap();
+    script.send(socket, 200);
+    script.expect_silence(MS(190));
+    script.run_for(MS(2_000));
+    assert!(script.skip() >= 1, "it was held for long enough");
+}
+
+#[test]
+fn segments_are_no_larger_than_their_socket_bounds_them() {
+    let mut script = Script::new();
+    let socket = script.connect();
+    script.stack().tcp_set_max_segment(socket, 1_000).unwrap();
+    script.expect(syn().mss(1_000));
+    script.inject(syn_ack().mss(1_460));
+    script.expect(ack(1));
+    script.send(socket, 1_500);
+    assert_eq!(script.skip(), 2);
+    script.stack().tcp_set_max_segment(socket, 600).unwrap();
+    script.inject(ack(1).ack(1_501));
+    script.send(socket, 1_500);
+    assert_eq!(script.skip(), 3);
+    let mut script = Script::new();
+    let listener = script.listen();
+    script.stack().tcp_set_max_segment(listener, 700).unwrap();
+    script.inject(syn().mss(1_460).port(77));
+    script.expect(syn_ack().mss(700).port(77));
+}
+
+#[test]
+fn syn_is_repeated_as_often_as_its_socket_wants() {
+    let mut script = Script::new();
+    let socket = script.connect();
+    script.stack().tcp_set_syn_retries(socket, 1).unwrap();
+    script.run_for(MS(10_000));
+    assert_eq!(script.skip(), 2);
+    assert_eq!(script.stack().take_error(socket), Ok(Some(SocketError::TimedOut)));
 }
