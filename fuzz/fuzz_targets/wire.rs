@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 
 use libfuzzer_sys::fuzz_target;
 use netlane_core::DatagramHeader;
-use netlane_core::wire::icmpv4::Quoted;
+use netlane_core::wire::Quoted;
 use netlane_core::wire::{
     ArpRepr, EthernetRepr, Icmpv4Repr, Ipv4Packet, Protocol, Sum, TcpOptions, TcpSegment, UdpDatagram, arp,
     ipv4, tcp, udp,
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     datagram(bytes);
     message(bytes);
     options(bytes);
-    let _ = Quoted::parse(bytes);
+    let _ = Quoted::parse_v4(bytes);
     if let Some(header) = bytes.first_chunk() {
         record(header);
     }
@@ -53,7 +53,7 @@ fn packet(bytes: &[u8]) {
     segment(payload);
     datagram(payload);
     message(payload);
-    let _ = Quoted::parse(bytes);
+    let _ = Quoted::parse_v6(bytes);
 }
 
 fn arp(bytes: &[u8]) {

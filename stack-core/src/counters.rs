@@ -67,6 +67,8 @@ counters! {
     rx_unwanted_advertisements,
     /// Redirects ignored: they are not wanted, or come from another than the first hop.
     rx_redirects_ignored,
+    /// Messages of neighbour discovery dropped: they came in fragments (RFC 6980).
+    rx_fragmented_ndp,
     /// Addresses given up: somebody else had them already (RFC 4862 §5.4).
     duplicate_addresses,
     /// Claims of others to have an address of ours, by ARP or by neighbour discovery.

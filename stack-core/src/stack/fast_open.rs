@@ -99,8 +99,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             && syn.flags.contains(TcpFlags::ACK)
             && state.is_acknowledged_by(syn)
         {
-            let (repeated, mss) = (state.attempts.is_repeated(), Offer::of(syn).mss);
             let server = connection.tuple.remote.address;
+            let (repeated, mss) = (state.attempts.is_repeated(), Offer::of(server, syn).mss);
             self.counters.tcp_fast_syns_lost += u64::from(repeated);
             self.servers.learn(server, asked, repeated, syn.options.fast_open, mss, self.now);
         }
@@ -149,7 +149,12 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         cookie: Option<CookieForm>,
     ) {
         let iss = self.secret.initial_sequence_number(tuple, self.now);
-        let exchange = Exchange { iss, irs: syn.seq, ours: self.offer(tuple), peers: Offer::of(syn) };
+        let exchange = Exchange {
+            iss,
+            irs: syn.seq,
+            ours: self.offer(tuple),
+            peers: Offer::of(tuple.remote.address, syn),
+        };
         let Some(id) = self.establish(listener, tuple, exchange, RttEstimator::new(&self.tcp), syn) else {
             return;
         };

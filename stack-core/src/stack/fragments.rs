@@ -10,7 +10,9 @@ use crate::fragments::{Expired, Outcome, PacketKey, Part, Whole};
 use crate::wire::icmpv4::{self, TimeExceeded};
 use crate::wire::icmpv6;
 use crate::wire::ipv6::extensions::{self, FRAGMENT_HEADER_LEN, Upper};
-use crate::wire::{Fragment, Icmpv4Repr, Icmpv6Repr, Ipv4Packet, Ipv6Packet, MacAddr, ecn, ipv4};
+use crate::wire::{
+    Fragment, Icmpv4Repr, Icmpv6Repr, Ipv4Packet, Ipv6Packet, MacAddr, NdpRepr, Protocol, ecn, ipv4,
+};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Takes a part of a packet to one of our addresses, or to a group. The last one that was missing makes it a
@@ -115,6 +117,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         match packet.upper() {
             // Nobody honest cuts a part once more.
             Ok(upper) if upper.fragment.is_some() => self.counters.rx_malformed += 1,
+            // RFC 6980 §5: nobody honest cuts them, and who does wants to pass filters.
+            Ok(upper) if upper.protocol == Protocol::ICMPV6 && NdpRepr::is_one(upper.payload) => {
+                self.counters.rx_fragmented_ndp += 1;
+            }
             Ok(upper) => self.receive_upper(&packet, sender, &upper, RxOffload::default(), false),
             Err(refusal) => self.refuse(&packet, refusal),
         }

@@ -10,8 +10,8 @@ use crate::buffers::Buffers;
 use crate::socket::{Readiness, SocketError};
 use crate::tcp::connection::State;
 use crate::tcp::{Decision, Endpoint, FourTuple, SeqNumber};
-use crate::wire::icmpv4::{self, Quoted, QuotedTransport, Unreachable};
-use crate::wire::{Icmpv4Repr, Malformed, Protocol, ecn, icmpv6};
+use crate::wire::icmpv4::{self, Unreachable};
+use crate::wire::{Icmpv4Repr, Malformed, Protocol, Quoted, QuotedTransport, ecn, icmpv6};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub(super) fn receive_icmp(&mut self, incoming: &Incoming<'_>) {
@@ -27,9 +27,20 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             }
             Icmpv4Repr::EchoRequest { .. } => self.counters.rx_other_address += 1,
             Icmpv4Repr::EchoReply { ident, seq, data } => self.receive_echo_reply(incoming, ident, seq, data),
-            Icmpv4Repr::DestinationUnreachable { reason, quote } => self.receive_unreachable(reason, quote),
-            // RFC 1122 §4.2.3.9: these change nothing for the connection, which goes on trying.
-            Icmpv4Repr::TimeExceeded { .. } | Icmpv4Repr::ParameterProblem { .. } => {}
+            Icmpv4Repr::DestinationUnreachable {
+                reason: Unreachable::FragmentationNeeded { mtu },
+                quote,
+            } => {
+                self.too_large(Quoted::parse_v4(quote), mtu);
+            }
+            Icmpv4Repr::DestinationUnreachable { reason, quote } => {
+                let refused = matches!(reason, Unreachable::Port | Unreachable::Protocol);
+                let failure = if refused { Failure::Refused } else { Failure::Unreachable };
+                self.undeliverable(Quoted::parse_v4(quote), failure);
+            }
+            Icmpv4Repr::TimeExceeded { quote, .. } | Icmpv4Repr::ParameterProblem { quote, .. } => {
+                self.undeliverable(Quoted::parse_v4(quote), Failure::Passing);
+            }
         }
     }
 
@@ -82,73 +93,54 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
     }
 
-    /// A packet of ours could not be delivered.
-    pub(super) fn receive_unreachable(&mut self, reason: Unreachable, quote: &[u8]) {
-        let quoted = match Quoted::parse(quote) {
-            Ok(quoted) => quoted,
-            Err(Malformed::Unsupported) => return,
-            Err(malformed) => return self.counters.count_malformed(malformed),
-        };
-        let error = match reason {
-            Unreachable::Port | Unreachable::Protocol => SocketError::Refused,
-            Unreachable::FragmentationNeeded { mtu } => {
-                let (local, remote) = (quoted.src.into(), quoted.dst.into());
-                return self.too_large(local, remote, quoted.transport, mtu, quoted.len);
-            }
-            Unreachable::Network
-            | Unreachable::Host
-            | Unreachable::SourceRouteFailed
-            | Unreachable::Prohibited
-            | Unreachable::Other(_) => SocketError::Unreachable,
-        };
-        self.undeliverable(quoted.src.into(), quoted.dst.into(), quoted.transport, error);
-    }
-
-    /// What went from `local` to `remote` did not arrive.
-    pub(super) fn undeliverable(
-        &mut self,
-        local: Address,
-        remote: Address,
-        transport: QuotedTransport,
-        error: SocketError,
-    ) {
-        let ends = |src_port, dst_port| FourTuple {
-            local: Endpoint::new(local, src_port),
-            remote: Endpoint::new(remote, dst_port),
-        };
+    /// A packet of ours did not arrive.
+    pub(super) fn undeliverable(&mut self, quoted: Result<Quoted, Malformed>, failure: Failure) {
+        let Some(Quoted { src, dst, transport, .. }) = self.named(quoted) else { return };
         match transport {
             QuotedTransport::Tcp { src_port, dst_port, seq } => {
-                self.connection_unreachable(&ends(src_port, dst_port), SeqNumber(seq), error);
+                let tuple = FourTuple {
+                    local: Endpoint::new(src.into(), src_port),
+                    remote: Endpoint::new(dst.into(), dst_port),
+                };
+                self.connection_unreachable(&tuple, SeqNumber(seq), failure);
             }
             QuotedTransport::Udp { src_port, dst_port } => {
-                self.datagram_unreachable(&ends(src_port, dst_port), error);
+                let local = Endpoint::new(src.into(), src_port);
+                self.datagram_unreachable(local, Endpoint::new(dst.into(), dst_port), failure);
             }
             QuotedTransport::Other(_) => {}
         }
     }
 
+    /// The packet that an error is about, if it names a socket. Else it is counted.
+    fn named(&mut self, quoted: Result<Quoted, Malformed>) -> Option<Quoted> {
+        match quoted {
+            Ok(quoted) => Some(quoted),
+            Err(Malformed::Unsupported) => None,
+            Err(malformed) => {
+                self.counters.count_malformed(malformed);
+                None
+            }
+        }
+    }
+
     /// A router could not pass a packet of ours on in one piece (RFC 1191 §3, RFC 8201 §4). Who did not see the packet
     /// cannot tell its ports, nor which bytes of a stream are on their way (RFC 5927 §7.2).
-    pub(super) fn too_large(
-        &mut self,
-        local: Address,
-        remote: Address,
-        transport: QuotedTransport,
-        mtu: u16,
-        sent: u16,
-    ) {
+    pub(super) fn too_large(&mut self, quoted: Result<Quoted, Malformed>, mtu: u16) {
+        let Some(Quoted { src, dst, len, transport }) = self.named(quoted) else { return };
         match transport {
             QuotedTransport::Tcp { src_port, dst_port, seq } => {
                 let tuple = FourTuple {
-                    local: Endpoint::new(local, src_port),
-                    remote: Endpoint::new(remote, dst_port),
+                    local: Endpoint::new(src.into(), src_port),
+                    remote: Endpoint::new(dst.into(), dst_port),
                 };
-                self.segment_too_large(&tuple, SeqNumber(seq), mtu, sent);
+                self.segment_too_large(&tuple, SeqNumber(seq), mtu, len);
             }
             QuotedTransport::Udp { src_port, dst_port } => {
-                let (local, remote) = (Endpoint::new(local, src_port), Endpoint::new(remote, dst_port));
-                if self.sockets.datagram(Protocol::UDP, local, remote).is_some() {
-                    self.learn_path_mtu(remote.address, mtu, sent);
+                let remote = Endpoint::new(dst.into(), dst_port);
+                if self.sockets.datagram(Protocol::UDP, Endpoint::new(src.into(), src_port), remote).is_some()
+                {
+                    self.learn_path_mtu(remote.address, mtu, len);
                 }
             }
             // Of other protocols we send what may be cut on its way, or fits every path of IPv6.
@@ -180,25 +172,47 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
     }
 
-    /// RFC 5927 §5.2: what could be forged ends no established connection; an attempt to connect fails.
-    fn connection_unreachable(&mut self, tuple: &FourTuple, seq: SeqNumber, error: SocketError) {
+    /// An attempt to connect fails. RFC 5927 §5.2: what could be forged ends no established connection; RFC 1122 §4.2.3.9,
+    /// RFC 5461 §3.2: it is kept as the reason why the peer does not answer, should that end the connection.
+    fn connection_unreachable(&mut self, tuple: &FourTuple, seq: SeqNumber, failure: Failure) {
         let Some(id) = self.sockets.connection_between(tuple) else { return };
         let Some(connection) = self.sockets.table.connection_mut(id) else { return };
-        if let State::SynSent(state) = &connection.state
-            && state.iss == seq
-        {
-            self.carry_out(id, Decision::closed(Some(error)));
+        if !connection.is_in_flight(seq) {
+            self.counters.rx_icmp_doubted += 1;
+        } else if failure != Failure::Passing && matches!(connection.state, State::SynSent(_)) {
+            self.carry_out(id, Decision::closed(Some(failure.error())));
+        } else {
+            connection.error = Some(failure.error());
         }
     }
 
     /// RFC 1122 §4.1.3.3: a socket that has chosen its peer is told.
-    fn datagram_unreachable(&mut self, tuple: &FourTuple, error: SocketError) {
-        let FourTuple { local, remote } = *tuple;
+    fn datagram_unreachable(&mut self, local: Endpoint, remote: Endpoint, failure: Failure) {
         let Some(id) = self.sockets.datagram(Protocol::UDP, local, remote) else { return };
         let Some(socket) = self.sockets.table.datagram_mut(id) else { return };
         if socket.peer == Some(remote) {
-            socket.error = Some(error);
+            socket.error = Some(failure.error());
             self.sockets.notify(id, Readiness::ERROR);
+        }
+    }
+}
+
+/// What became of a packet of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Nobody is there to take it: the host says so.
+    Refused,
+    /// There is no way to the host, or it may not be taken.
+    Unreachable,
+    /// It was dropped on its way, and another one may arrive (RFC 9293 §3.9.2.2: MUST-56).
+    Passing,
+}
+
+impl Failure {
+    const fn error(self) -> SocketError {
+        match self {
+            Self::Refused => SocketError::Refused,
+            Self::Unreachable | Self::Passing => SocketError::Unreachable,
         }
     }
 }

@@ -5,16 +5,16 @@ use core::net::IpAddr;
 use netlane_packet_io::{PacketIo, TxOffload};
 
 use super::Stack;
+use super::icmp::Failure;
 use super::ingress::Incoming;
 use super::link::{Fragmentation, Outgoing};
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::multicast::memberships::Dialect;
-use crate::socket::SocketError;
-use crate::wire::icmpv6::{self, Quoted, Unreachable};
+use crate::wire::icmpv6::{self, ParameterProblem, Unreachable};
 use crate::wire::ipv6::extensions::Refusal;
 use crate::wire::mld::MldQuery;
-use crate::wire::{Icmpv6Repr, Ipv6Packet, Ipv6Repr, MacAddr, Malformed, NdpRepr, Protocol, ecn};
+use crate::wire::{Icmpv6Repr, Ipv6Packet, Ipv6Repr, MacAddr, NdpRepr, Protocol, Quoted, ecn};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Takes a message in a packet with the header `ip`, which the station `sender` has sent.
@@ -38,20 +38,20 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             }
             Icmpv6Repr::EchoReply { ident, seq, data } => self.receive_echo_reply(incoming, ident, seq, data),
             Icmpv6Repr::DestinationUnreachable { reason, quote } => {
-                self.receive_unreachable_v6(reason, quote);
+                let failure =
+                    if reason == Unreachable::Port { Failure::Refused } else { Failure::Unreachable };
+                self.undeliverable(Quoted::parse_v6(quote), failure);
             }
-            Icmpv6Repr::PacketTooBig { mtu, quote } => match Quoted::parse(quote) {
-                Ok(Quoted { src, dst, transport }) => {
-                    // What we sent was no larger than the link carries, nor than a length can say.
-                    let sent = self.link.interface.mtu_towards(src.into()).min(usize::from(u16::MAX)) as u16;
-                    let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-                    self.too_large(src.into(), dst.into(), transport, mtu, sent);
-                }
-                Err(Malformed::Unsupported) => {}
-                Err(malformed) => self.counters.count_malformed(malformed),
-            },
-            // As for IPv4: these change nothing for the connection, which goes on trying.
-            Icmpv6Repr::TimeExceeded { .. } | Icmpv6Repr::ParameterProblem { .. } => {}
+            Icmpv6Repr::PacketTooBig { mtu, quote } => {
+                self.too_large(Quoted::parse_v6(quote), u16::try_from(mtu).unwrap_or(u16::MAX));
+            }
+            // RFC 4443 §3.4: who does not know the port's protocol says so by a parameter problem.
+            Icmpv6Repr::ParameterProblem { problem: ParameterProblem::NextHeader, quote, .. } => {
+                self.undeliverable(Quoted::parse_v6(quote), Failure::Refused);
+            }
+            Icmpv6Repr::TimeExceeded { quote, .. } | Icmpv6Repr::ParameterProblem { quote, .. } => {
+                self.undeliverable(Quoted::parse_v6(quote), Failure::Passing);
+            }
             Icmpv6Repr::MldQuery(MldQuery { max_response, group, sources, old }) => {
                 let dialect = if old { Dialect::Old } else { Dialect::Current };
                 let sources = sources.iter().map(|source| IpAddr::from(*source));
@@ -103,24 +103,6 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let message = Icmpv6Repr::ParameterProblem { problem, pointer: pointer.into(), quote };
         let source = (!dst.is_multicast()).then_some(dst.into());
         self.send_error_v6(source, src.into(), &message);
-    }
-
-    /// A packet of ours could not be delivered.
-    pub(super) fn receive_unreachable_v6(&mut self, reason: Unreachable, quote: &[u8]) {
-        let quoted = match Quoted::parse(quote) {
-            Ok(quoted) => quoted,
-            Err(Malformed::Unsupported) => return,
-            Err(malformed) => return self.counters.count_malformed(malformed),
-        };
-        let error = match reason {
-            Unreachable::Port => SocketError::Refused,
-            Unreachable::NoRoute
-            | Unreachable::Prohibited
-            | Unreachable::BeyondScope
-            | Unreachable::Address
-            | Unreachable::Other(_) => SocketError::Unreachable,
-        };
-        self.undeliverable(quoted.src.into(), quoted.dst.into(), quoted.transport, error);
     }
 
     /// Sends an error, within the bounds of what strangers can make us send (RFC 4443 §2.4 (f)).

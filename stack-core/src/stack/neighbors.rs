@@ -5,11 +5,11 @@ use alloc::collections::VecDeque;
 use netlane_packet_io::{PacketBuf, PacketIo};
 
 use super::Stack;
+use super::icmp::Failure;
 use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::neighbor::{Heard, NeighborAction};
-use crate::wire::icmpv4::Unreachable;
-use crate::wire::{ArpOperation, ArpRepr, EtherType, EthernetRepr, MacAddr, icmpv4, icmpv6};
+use crate::wire::{ArpOperation, ArpRepr, EtherType, EthernetRepr, MacAddr, Quoted};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub(super) fn receive_arp(&mut self, bytes: &[u8]) {
@@ -91,10 +91,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             let bytes = frame.bytes();
             match EthernetRepr::parse(bytes) {
                 Ok((EthernetRepr { ethertype: EtherType::IPV6, .. }, offset)) => {
-                    self.receive_unreachable_v6(icmpv6::Unreachable::Address, &bytes[offset..]);
+                    self.undeliverable(Quoted::parse_v6(&bytes[offset..]), Failure::Unreachable);
                 }
                 Ok((_, offset)) => {
-                    self.receive_unreachable(Unreachable::Host, icmpv4::quote(&bytes[offset..]));
+                    self.undeliverable(Quoted::parse_v4(&bytes[offset..]), Failure::Unreachable);
                 }
                 Err(_) => {}
             }

@@ -124,7 +124,8 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         iss: SeqNumber,
         cookie: Option<CookieForm>,
     ) {
-        let mut handshake = Handshake::new(*tuple, listener, iss, syn.seq, Offer::of(syn));
+        let mut handshake =
+            Handshake::new(*tuple, listener, iss, syn.seq, Offer::of(tuple.remote.address, syn));
         handshake.cookie = cookie;
         if let Some(index) = self.remember(handshake) {
             self.handshakes.owe(index);
@@ -151,7 +152,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Answers a SYN, and remembers nothing.
     fn answer_with_cookie(&mut self, tuple: &FourTuple, syn: &Segment<'_>) {
         let ours = self.offer_of_a_listener(tuple);
-        let peers = syn_cookie::rememberable(&ours, Offer::of(syn));
+        let peers = syn_cookie::rememberable(&ours, Offer::of(tuple.remote.address, syn));
         let iss = syn_cookie::bake(&self.secret, tuple, syn.seq, &peers, self.now);
         let exchange = Exchange { iss, irs: syn.seq, ours, peers };
         let mut options = ours.options(Some(&peers), self.now);

@@ -20,7 +20,8 @@ pub(crate) struct Connection<B: Buffers> {
     pub(crate) tuple: FourTuple,
     pub(crate) options: Options,
     pub(crate) patience: Patience,
-    /// What the user has not been told yet.
+    /// What the user has not been told yet: what ended the connection, or while it lives, what a router has said of its
+    /// segments.
     pub(crate) error: Option<SocketError>,
     /// The user has closed its handle: nobody reads, and nobody is told.
     pub(crate) detached: bool,
@@ -249,7 +250,10 @@ impl<B: Buffers> Connection<B> {
             Next::Synchronized => self.establish(cx, segment, decision),
             Next::SynReceived | Next::TimeWait => {
                 self.state = match core::mem::replace(&mut self.state, State::vacant()) {
-                    State::SynSent(state) => State::SynReceived(Box::new(state.into_syn_received(segment))),
+                    State::SynSent(state) => {
+                        let peer = self.tuple.remote.address;
+                        State::SynReceived(Box::new(state.into_syn_received(peer, segment)))
+                    }
                     State::Synchronized(state) => State::TimeWait(Box::new(state.into_time_wait(cx))),
                     other => other,
                 };
@@ -261,7 +265,7 @@ impl<B: Buffers> Connection<B> {
     /// Completes the handshake, and lets the new state look at what else is in the segment.
     fn establish(&mut self, cx: &mut Context<'_, B>, segment: &Segment<'_>, decision: Decision) -> Decision {
         let mut synchronized = match core::mem::replace(&mut self.state, State::vacant()) {
-            State::SynSent(state) => state.into_synchronized(cx, segment),
+            State::SynSent(state) => state.into_synchronized(cx, self.tuple.remote.address, segment),
             State::SynReceived(state) => state.into_synchronized(cx, segment),
             other => {
                 self.state = other;
@@ -294,7 +298,15 @@ impl<B: Buffers> Connection<B> {
     pub(crate) fn on_timer(&mut self, cx: &mut Context<'_, B>) -> Decision {
         let patience = self.patience.user_timeout().and_then(UserTimeout::limit);
         match &mut self.state {
-            State::Synchronized(state) => state.on_timer(cx, &self.patience),
+            State::Synchronized(state) => {
+                let answered = state.unanswered == 0;
+                let decision = state.on_timer(cx, &self.patience);
+                if answered && state.unanswered > 0 {
+                    // The peer has answered since routers said anything; what they say of repetitions counts.
+                    self.error = None;
+                }
+                decision
+            }
             State::SynSent(state) => state.attempts.on_timer(cx.now, cx.config, patience),
             State::SynReceived(state) => state.attempts.on_timer(cx.now, cx.config, patience),
             State::TimeWait(state) => state.on_timer(cx.now),
@@ -320,13 +332,19 @@ impl<B: Buffers> Connection<B> {
     /// The connection is over, for `error` if it failed. What has arrived stays readable.
     pub(crate) fn close(&mut self, error: Option<SocketError>) {
         let state = core::mem::replace(&mut self.state, State::vacant());
+        let was_closed = matches!(state, State::Closed(_));
         let finished = match &state {
             State::Synchronized(state) => state.rcv.is_finished(),
             State::TimeWait(_) => true,
             State::Closed(closed) => closed.finished,
             State::SynSent(_) | State::SynReceived(_) => false,
         };
-        self.error = error.or(self.error);
+        self.error = match error {
+            // RFC 5461 §3.2: what a router has said of it tells more.
+            Some(SocketError::TimedOut) => self.error.or(error),
+            None if was_closed => self.error,
+            _ => error,
+        };
         self.state = State::Closed(Closed { buffers: state.into_buffers(), finished });
     }
 }

@@ -12,6 +12,7 @@ use super::timers::Timers;
 use super::timestamps::{self, Timestamps};
 use super::tuning::Tuning;
 use super::{Answer, Context, Decision, Next, Segment};
+use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::config::{self, TcpConfig};
 use crate::counters::Counters;
@@ -20,8 +21,11 @@ use crate::socket::{Readiness, SocketError};
 use crate::time::{Duration, Instant};
 use crate::wire::{self, TcpFlags, TcpOptions};
 
-/// RFC 9293 §3.7.1: what a peer takes that announces no MSS, over IPv4.
-const DEFAULT_MSS: u16 = 536;
+/// RFC 9293 §3.7.1 (MUST-15): what a peer takes that announces no MSS.
+const fn default_mss(peer: Address) -> u16 {
+    if peer.is_v4() { 536 } else { 1_220 }
+}
+
 /// Bytes that the timestamps option takes of every segment, padding included.
 pub(crate) const TIMESTAMPS_LEN: u16 = 12;
 
@@ -89,7 +93,7 @@ impl Offer {
     /// No option at all.
     #[cfg(test)]
     pub(crate) const NOTHING: Self =
-        Self { mss: DEFAULT_MSS, scale: None, sack: false, timestamps: None, ecn: false, window: 0 };
+        Self { mss: 536, scale: None, sack: false, timestamps: None, ecn: false, window: 0 };
 
     /// What we offer, with `mss` for segments to us. The window is that of the beginning, and the scale that of the most
     /// it may grow to.
@@ -105,10 +109,10 @@ impl Offer {
         }
     }
 
-    /// What a peer's SYN offers.
-    pub(crate) fn of(syn: &Segment<'_>) -> Self {
+    /// What a SYN of `peer` offers.
+    pub(crate) fn of(peer: Address, syn: &Segment<'_>) -> Self {
         Self {
-            mss: syn.options.mss.unwrap_or(DEFAULT_MSS),
+            mss: syn.options.mss.unwrap_or(default_mss(peer)),
             scale: syn.options.window_scale.map(WindowScale::new),
             timestamps: syn.options.timestamps.map(|stamps| stamps.value),
             sack: syn.options.sack_permitted,
@@ -255,14 +259,14 @@ impl<B: Buffers> SynSent<B> {
     }
 
     /// The peer's SYN came without an acknowledgement of ours: a simultaneous open (RFC 9293 §3.5, figure 7).
-    pub(crate) fn into_syn_received(self, syn: &Segment<'_>) -> SynReceived<B> {
+    pub(crate) fn into_syn_received(self, peer: Address, syn: &Segment<'_>) -> SynReceived<B> {
         SynReceived {
             // Two SYNs agree on nothing.
             exchange: Exchange {
                 iss: self.iss,
                 irs: syn.seq,
                 ours: Offer { ecn: false, ..self.ours },
-                peers: Offer::of(syn),
+                peers: Offer::of(peer, syn),
             },
             attempts: Attempts { due: true, ..self.attempts },
             buffers: self.buffers,
@@ -280,6 +284,7 @@ impl<B: Buffers> SynSent<B> {
     pub(crate) fn into_synchronized(
         mut self,
         cx: &mut Context<'_, B>,
+        peer: Address,
         syn_ack: &Segment<'_>,
     ) -> Synchronized<B> {
         // The data on the SYN that was taken counts as a part of it. What was not follows at once.
@@ -289,7 +294,7 @@ impl<B: Buffers> SynSent<B> {
         }
         let iss = self.iss + taken;
         let ours = Offer { ecn: self.offers_ecn(cx.config), ..self.ours };
-        let exchange = Exchange { iss, irs: syn_ack.seq, ours, peers: Offer::of(syn_ack) };
+        let exchange = Exchange { iss, irs: syn_ack.seq, ours, peers: Offer::of(peer, syn_ack) };
         let rtt = self.attempts.finish(cx.now, cx.config);
         let mut state = exchange.into_synchronized(cx, syn_ack, rtt, self.buffers);
         if taken > 0 {

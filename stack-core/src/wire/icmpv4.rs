@@ -1,8 +1,6 @@
 //! ICMP for IPv4 (RFC 792).
 
-use core::net::Ipv4Addr;
-
-use zerocopy::network_endian::{U16, U32};
+use zerocopy::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::checksum::sum;
@@ -12,7 +10,7 @@ use super::{Malformed, Protocol, ipv4};
 pub const HEADER_LEN: usize = size_of::<Header>();
 
 /// An ICMP message. Errors quote the front of the packet that they are about: see [`quote`] and
-/// [`Quoted::parse`].
+/// [`Quoted::parse_v4`](super::Quoted::parse_v4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Icmpv4Repr<'a> {
     /// Are you there?
@@ -230,94 +228,14 @@ pub fn quote(packet: &[u8]) -> &[u8] {
     packet.get(..header_len + QUOTED_LEN).unwrap_or(packet)
 }
 
-/// Whose packet an error is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quoted {
-    /// The packet's sender: us, if the error is genuine.
-    pub src: Ipv4Addr,
-    /// Where it was going.
-    pub dst: Ipv4Addr,
-    /// Its length in bytes, as its header said.
-    pub len: u16,
-    /// What it carried.
-    pub transport: QuotedTransport,
-}
-
-/// What an error tells of the transport header that it quotes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QuotedTransport {
-    /// A TCP segment.
-    Tcp {
-        /// The port that it came from.
-        src_port: u16,
-        /// The port that it was going to.
-        dst_port: u16,
-        /// Its sequence number. RFC 5927 §4.1: it has to lie in the window, or the error is forged.
-        seq: u32,
-    },
-    /// A UDP datagram.
-    Udp {
-        /// The port that it came from.
-        src_port: u16,
-        /// The port that it was going to.
-        dst_port: u16,
-    },
-    /// Something else.
-    Other(Protocol),
-}
-
-impl Quoted {
-    /// Reads the packet that an error quotes. Only what a router cannot have changed is looked at, and only
-    /// 8 bytes of the payload have to be there.
-    ///
-    /// # Errors
-    /// [`Malformed::Truncated`], [`Malformed::BadVersion`], [`Malformed::BadHeaderLength`];
-    /// [`Malformed::Unsupported`] for a fragment that is not the first and thus names no port.
-    pub fn parse(quote: &[u8]) -> Result<Self, Malformed> {
-        let (header, _) = ipv4::Header::ref_from_prefix(quote).map_err(|_| Malformed::Truncated)?;
-        if header.version_ihl >> 4 != 4 {
-            return Err(Malformed::BadVersion);
-        }
-        let header_len = usize::from(header.version_ihl & 0x0f) * 4;
-        if header_len < ipv4::HEADER_LEN {
-            return Err(Malformed::BadHeaderLength);
-        }
-        if header.flags_offset.get() & ipv4::OFFSET != 0 {
-            return Err(Malformed::Unsupported);
-        }
-        let payload = quote.get(header_len..).ok_or(Malformed::Truncated)?;
-        let transport = QuotedTransport::parse(Protocol(header.protocol), payload)?;
-        Ok(Self {
-            src: Ipv4Addr::from_octets(header.src),
-            dst: Ipv4Addr::from_octets(header.dst),
-            len: header.total_len.get(),
-            transport,
-        })
-    }
-}
-
-impl QuotedTransport {
-    /// Reads the front of what a quoted packet carries.
-    pub(super) fn parse(protocol: Protocol, payload: &[u8]) -> Result<Self, Malformed> {
-        if protocol != Protocol::TCP && protocol != Protocol::UDP {
-            return Ok(Self::Other(protocol));
-        }
-        let (front, _) = TransportFront::ref_from_prefix(payload).map_err(|_| Malformed::Truncated)?;
-        let (src_port, dst_port) = (front.src_port.get(), front.dst_port.get());
-        Ok(match protocol {
-            Protocol::TCP => Self::Tcp { src_port, dst_port, seq: front.seq.get() },
-            _ => Self::Udp { src_port, dst_port },
-        })
-    }
-}
-
 const ECHO_REPLY: u8 = 0;
 const DESTINATION_UNREACHABLE: u8 = 3;
 const ECHO_REQUEST: u8 = 8;
 const TIME_EXCEEDED: u8 = 11;
 const PARAMETER_PROBLEM: u8 = 12;
 
-const QUOTED_LEN: usize = size_of::<TransportFront>();
+/// Bytes of a payload that every error quotes.
+const QUOTED_LEN: usize = 8;
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -330,23 +248,15 @@ struct Header {
     low: U16,
 }
 
-/// The 8 bytes of a transport header that every error quotes. In UDP, length and checksum stand in place of
-/// the sequence number.
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct TransportFront {
-    src_port: U16,
-    dst_port: U16,
-    seq: U32,
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
+    use core::net::Ipv4Addr;
 
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::{Quoted, QuotedTransport};
 
     /// `ping -s 8`, from Linux.
     const PING: [u8; 16] = [0x08, 0x00, 0xd5, 0x14, 0x16, 0xda, 0, 1, 0, 1, 2, 3, 4, 5, 6, 7];
@@ -383,14 +293,17 @@ mod tests {
         let quote = &PORT_UNREACHABLE[8..];
         assert_eq!(repr, Icmpv4Repr::DestinationUnreachable { reason: Unreachable::Port, quote });
         assert_eq!(written(repr), PORT_UNREACHABLE);
-        let quoted = Quoted::parse(quote).unwrap();
-        assert_eq!((quoted.src, quoted.dst), (Ipv4Addr::new(10, 7, 0, 2), Ipv4Addr::new(10, 7, 0, 1)));
+        let quoted = Quoted::parse_v4(quote).unwrap();
+        assert_eq!(
+            (quoted.src, quoted.dst),
+            (Ipv4Addr::new(10, 7, 0, 2).into(), Ipv4Addr::new(10, 7, 0, 1).into())
+        );
         assert_eq!(quoted.transport, QuotedTransport::Udp { src_port: 4000, dst_port: 9 });
     }
 
     #[test]
     fn a_quoted_segment_tells_its_sequence_number() {
-        let quoted = Quoted::parse(quote(&SYN)).unwrap();
+        let quoted = Quoted::parse_v4(quote(&SYN)).unwrap();
         assert_eq!(
             quoted.transport,
             QuotedTransport::Tcp { src_port: 47986, dst_port: 80, seq: 0x6315_236e }
@@ -399,7 +312,7 @@ mod tests {
         let mut packet = Vec::from(&SYN[..20]);
         packet[9] = 1;
         packet.extend(written(other));
-        assert_eq!(Quoted::parse(&packet).unwrap().transport, QuotedTransport::Other(Protocol::ICMP));
+        assert_eq!(Quoted::parse_v4(&packet).unwrap().transport, QuotedTransport::Other(Protocol::ICMP));
     }
 
     #[test]
@@ -417,10 +330,10 @@ mod tests {
         let changed = |at: usize, to: u8| {
             let mut packet = SYN;
             packet[at] = to;
-            Quoted::parse(&packet)
+            Quoted::parse_v4(&packet)
         };
-        assert_eq!(Quoted::parse(&SYN[..19]), Err(Malformed::Truncated));
-        assert_eq!(Quoted::parse(&SYN[..27]), Err(Malformed::Truncated));
+        assert_eq!(Quoted::parse_v4(&SYN[..19]), Err(Malformed::Truncated));
+        assert_eq!(Quoted::parse_v4(&SYN[..27]), Err(Malformed::Truncated));
         assert_eq!(changed(0, 0x65), Err(Malformed::BadVersion));
         assert_eq!(changed(0, 0x44), Err(Malformed::BadHeaderLength));
         assert_eq!(changed(0, 0x4f), Err(Malformed::Truncated));
@@ -475,7 +388,7 @@ mod tests {
         #[test]
         fn any_bytes_are_answered(mut bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             let _ = Icmpv4Repr::parse(&bytes);
-            let _ = Quoted::parse(&bytes);
+            let _ = Quoted::parse_v4(&bytes);
             prop_assert!(quote(&bytes).len() <= bytes.len());
             if bytes.len() >= 4 {
                 bytes[2..4].fill(0);

@@ -7,8 +7,7 @@ use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::checksum::sum;
-use super::icmpv4::QuotedTransport;
-use super::ipv6::{self, Ipv6Packet, Ipv6Repr};
+use super::ipv6::{self, Ipv6Repr};
 use super::mld::{self, MldQuery};
 use super::ndp::NdpRepr;
 use super::{Malformed, Protocol, Sum};
@@ -17,7 +16,7 @@ use super::{Malformed, Protocol, Sum};
 pub const HEADER_LEN: usize = size_of::<Header>();
 
 /// An ICMPv6 message. Errors quote the front of the packet that they are about: see [`quote`] and
-/// [`Quoted::parse`].
+/// [`Quoted::parse_v6`](super::Quoted::parse_v6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Icmpv6Repr<'a> {
     /// Are you there?
@@ -297,46 +296,6 @@ pub fn is_error(message: &[u8]) -> bool {
     message.first().is_some_and(|kind| kind & 0x80 == 0)
 }
 
-/// Whose packet an error is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quoted {
-    /// The packet's sender: us, if the error is genuine.
-    pub src: Ipv6Addr,
-    /// Where it was going.
-    pub dst: Ipv6Addr,
-    /// What it carried.
-    pub transport: QuotedTransport,
-}
-
-impl Quoted {
-    /// Reads the packet that an error quotes. Its end may be missing.
-    ///
-    /// # Errors
-    /// [`Malformed::Truncated`], [`Malformed::BadVersion`]; [`Malformed::Unsupported`] where the quote does not
-    /// reach as far as the ports, which a fragment that is not the first never does.
-    pub fn parse(quote: &[u8]) -> Result<Self, Malformed> {
-        let (header, _) = ipv6::Header::ref_from_prefix(quote).map_err(|_| Malformed::Truncated)?;
-        if header.version() != 6 {
-            return Err(Malformed::BadVersion);
-        }
-        let repr = Ipv6Repr {
-            src: Ipv6Addr::from_octets(header.src),
-            dst: Ipv6Addr::from_octets(header.dst),
-            next_header: Protocol(header.next_header),
-            hop_limit: 0,
-            traffic_class: 0,
-            flow_label: 0,
-            payload_len: 0,
-        };
-        let upper = Ipv6Packet { repr, bytes: quote }.upper().map_err(|_| Malformed::Unsupported)?;
-        if upper.fragment.is_some_and(|fragment| fragment.offset > 0) {
-            return Err(Malformed::Unsupported);
-        }
-        let transport = QuotedTransport::parse(upper.protocol, upper.payload)?;
-        Ok(Self { src: repr.src, dst: repr.dst, transport })
-    }
-}
-
 const DESTINATION_UNREACHABLE: u8 = 1;
 const PACKET_TOO_BIG: u8 = 2;
 const TIME_EXCEEDED: u8 = 3;
@@ -369,6 +328,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::{Quoted, QuotedTransport};
 
     const A: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
     const B: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
@@ -425,8 +385,8 @@ mod tests {
         let mut out = [0; 61];
         repr.emit(pseudo(B, A, 61), &mut out);
         assert_eq!(out, PORT_UNREACHABLE);
-        let quoted = Quoted::parse(quote).unwrap();
-        assert_eq!((quoted.src, quoted.dst), (A, B));
+        let quoted = Quoted::parse_v6(quote).unwrap();
+        assert_eq!((quoted.src, quoted.dst, quoted.len), (A.into(), B.into(), 53));
         assert_eq!(quoted.transport, QuotedTransport::Udp { src_port: 40_000, dst_port: 5353 });
     }
 
@@ -465,15 +425,15 @@ mod tests {
     #[test]
     fn quotes_that_name_no_socket_are_refused() {
         let quote = &PORT_UNREACHABLE[8..];
-        assert_eq!(Quoted::parse(&quote[..39]), Err(Malformed::Truncated));
-        assert_eq!(Quoted::parse(&quote[..47]), Err(Malformed::Truncated));
+        assert_eq!(Quoted::parse_v6(&quote[..39]), Err(Malformed::Truncated));
+        assert_eq!(Quoted::parse_v6(&quote[..47]), Err(Malformed::Truncated));
         let mut ipv4 = Vec::from(quote);
         ipv4[0] = 0x45;
-        assert_eq!(Quoted::parse(&ipv4), Err(Malformed::BadVersion));
+        assert_eq!(Quoted::parse_v6(&ipv4), Err(Malformed::BadVersion));
         let mut later_part = Vec::from(quote);
         later_part[6] = 44;
         later_part[40..48].copy_from_slice(&[17, 0, 0x05, 0xa8, 0, 0, 0, 1]);
-        assert_eq!(Quoted::parse(&later_part), Err(Malformed::Unsupported));
+        assert_eq!(Quoted::parse_v6(&later_part), Err(Malformed::Unsupported));
     }
 
     proptest! {
@@ -512,7 +472,7 @@ mod tests {
         ) {
             let ip = Ipv6Repr { hop_limit: 255, ..between(A, B) };
             let _ = Icmpv6Repr::parse(&ip, &bytes);
-            let _ = Quoted::parse(&bytes);
+            let _ = Quoted::parse_v6(&bytes);
             if bytes.len() >= 4 {
                 (bytes[0], bytes[1]) = (kind, 0);
                 bytes[2..4].fill(0);

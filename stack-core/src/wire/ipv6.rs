@@ -143,7 +143,7 @@ const FLOW_LABEL: u32 = 0x000f_ffff;
 #[repr(C)]
 pub(super) struct Header {
     version_class_flow: U32,
-    payload_len: U16,
+    pub(super) payload_len: U16,
     pub(super) next_header: u8,
     hop_limit: u8,
     pub(super) src: [u8; 16],

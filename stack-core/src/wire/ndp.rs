@@ -94,6 +94,12 @@ impl<'a> NdpRepr<'a> {
     /// The last one.
     pub const LAST_KIND: u8 = REDIRECT;
 
+    /// Whether an ICMPv6 message is one of neighbour discovery.
+    #[must_use]
+    pub fn is_one(message: &[u8]) -> bool {
+        message.first().is_some_and(|kind| (Self::FIRST_KIND..=Self::LAST_KIND).contains(kind))
+    }
+
     /// Reads a message, given whole, from a packet with the header `ip`; its checksum has been verified.
     ///
     /// # Errors

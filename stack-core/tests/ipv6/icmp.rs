@@ -3,9 +3,9 @@
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use netlane_core::wire::icmpv6::{ParameterProblem, Unreachable};
+use netlane_core::wire::icmpv6::{ParameterProblem, TimeExceeded, Unreachable};
 use netlane_core::wire::{Icmpv6Repr, Ipv6Repr, Protocol, Sum, UdpRepr, ndp, udp};
-use netlane_core::{Readiness, SocketError};
+use netlane_core::{Readiness, SocketError, TcpState};
 use netlane_sim::{Host, Script, World, seed};
 
 use crate::frames::{PEER, STACK, header, icmp, ip, parse_icmp, parse_ip};
@@ -164,4 +164,43 @@ fn connected_datagram_socket_learns_that_nobody_listens() {
     }
     assert!(ready.contains(Readiness::ERROR));
     assert_eq!(world[a].take_error(socket), Ok(Some(SocketError::Refused)));
+}
+
+/// RFC 5461 §3.2, RFC 9293 §3.9.2.2: as over IPv4.
+#[test]
+fn connection_survives_errors_and_tells_of_them_when_it_is_given_up() {
+    let error = |frame: &[u8]| {
+        let quote = &frame[14..];
+        let message = Icmpv6Repr::DestinationUnreachable { reason: Unreachable::NoRoute, quote };
+        icmp(&header(Protocol::ICMPV6), &message)
+    };
+    let builder = Script::builder().over_ipv6().stack(|config| config.tcp.retries = 3);
+    let mut script = builder.start();
+    let socket = script.connected();
+    script.send(socket, 10);
+    let frame = script.next_frame().expect("a segment");
+    script.inject_frame(&error(&frame));
+    assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::Established));
+    assert_eq!(script.stack().take_error(socket), Ok(Some(SocketError::Unreachable)));
+    script.run_for(Duration::from_millis(300));
+    let repeated = script.next_frame().expect("a repetition");
+    let quote = &repeated[14..];
+    let message = Icmpv6Repr::TimeExceeded { reason: TimeExceeded::InTransit, quote };
+    script.inject_frame(&icmp(&header(Protocol::ICMPV6), &message));
+    script.run_for(Duration::from_secs(60));
+    assert_eq!(script.stack().take_error(socket), Ok(Some(SocketError::Unreachable)));
+}
+
+#[test]
+fn attempt_to_connect_over_ipv6_fails_when_a_router_says_so() {
+    for (reason, error) in
+        [(Unreachable::Port, SocketError::Refused), (Unreachable::Prohibited, SocketError::Unreachable)]
+    {
+        let mut script = script();
+        let socket = script.connect();
+        let frame = script.next_frame().expect("a SYN");
+        let message = Icmpv6Repr::DestinationUnreachable { reason, quote: &frame[14..] };
+        script.inject_frame(&icmp(&header(Protocol::ICMPV6), &message));
+        assert_eq!(script.stack().take_error(socket), Ok(Some(error)));
+    }
 }

@@ -4,10 +4,10 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use netlane_core::SocketError;
-use netlane_core::wire::{Icmpv6Repr, MacAddr, NdpRepr, ndp};
+use netlane_core::wire::{Icmpv6Repr, Ipv6Repr, MacAddr, NdpRepr, Protocol, ndp};
 use netlane_sim::Script;
 
-use crate::frames::{PEER, STACK, ndp, parse_icmp, parse_ip};
+use crate::frames::{PEER, STACK, header, ip, ndp, parse_icmp, parse_ip};
 
 const ELSEWHERE: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x77]);
 
@@ -169,4 +169,26 @@ fn what_comes_from_afar_or_in_the_name_of_our_own_is_dropped() {
     assert_eq!((counters.rx_bad_source, counters.address_conflicts), (1, 1));
     send(&mut script);
     assert_eq!(next_receiver(&mut script), Script::PEER_MAC);
+}
+
+/// RFC 6980 §5: whoever cuts them wants to pass filters that look at the first part.
+#[test]
+fn rfc_6980_messages_in_fragments_are_dropped() {
+    let mut script = Script::builder().over_ipv6().start();
+    let question = NdpRepr::NeighborSolicitation { target: STACK, source_mac: Some(Script::PEER_MAC) };
+    let whole = ndp(PEER, ndp::solicited_node(STACK), question);
+    let message = &whole[14 + 40..];
+    let repr = Ipv6Repr { dst: ndp::solicited_node(STACK), hop_limit: 255, ..header(Protocol(44)) };
+    let part = |offset: u16, more: u8, bytes: &[u8]| {
+        let [high, low] = offset.to_be_bytes();
+        ip(&repr, &[&[58, 0, high, low | more, 0, 0, 0, 1], bytes].concat())
+    };
+    script.inject_frame(&part(0, 1, &message[..16]));
+    script.inject_frame(&part(16, 0, &message[16..]));
+    // A fragment that is the whole (RFC 6946) is one too.
+    script.inject_frame(&part(0, 0, message));
+    script.expect_nothing();
+    assert_eq!(script.stack().counters().rx_fragmented_ndp, 2);
+    script.inject_frame(&whole);
+    assert!(script.next_frame().is_some(), "in one piece it is answered");
 }

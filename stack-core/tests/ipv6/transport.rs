@@ -191,3 +191,19 @@ fn a_datagram_socket_of_all_addresses_speaks_both_families() {
         assert_eq!(answer.remote.ip().to_canonical(), address(to).ip().to_canonical());
     }
 }
+
+/// RFC 9293 §3.7.1 (MUST-15).
+#[test]
+fn peer_without_an_mss_option_gets_segments_of_1220_bytes() {
+    let mut script = Script::builder().over_ipv6().start();
+    let socket = script.accept(syn());
+    script.send(socket, 2_000);
+    script.expect(data(1, 1_220));
+    let mut script = Script::builder().over_ipv6().start();
+    let socket = script.connect();
+    script.skip();
+    script.inject(syn_ack());
+    script.skip();
+    script.send(socket, 2_000);
+    script.expect(data(1, 1_220));
+}

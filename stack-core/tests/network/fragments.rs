@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use netlane_core::SocketId;
-use netlane_core::wire::icmpv4::{self, TimeExceeded};
-use netlane_core::wire::{Fragment, Icmpv4Repr, Ipv4Repr, Protocol};
+use netlane_core::wire::icmpv4::TimeExceeded;
+use netlane_core::wire::{Fragment, Icmpv4Repr, Ipv4Repr, Protocol, Quoted};
 use netlane_sim::{Host, Script, World, pattern, seed};
 
 use crate::frames::{PEER, STACK, cut, header, icmp, ip, parse_ip, udp};
@@ -78,8 +78,8 @@ fn datagram_in_parts_to_a_closed_port_is_answered_once() {
     let Ok(Icmpv4Repr::DestinationUnreachable { quote, .. }) = Icmpv4Repr::parse(packet.payload) else {
         panic!("no error: {packet:?}");
     };
-    let quoted = icmpv4::Quoted::parse(quote).unwrap();
-    assert_eq!((quoted.src, quoted.dst), (PEER, STACK));
+    let quoted = Quoted::parse_v4(quote).unwrap();
+    assert_eq!((quoted.src, quoted.dst), (PEER.into(), STACK.into()));
     script.expect_nothing();
 }
 

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use netlane_core::wire::icmpv4::Unreachable;
-use netlane_core::wire::{EthernetRepr, Icmpv4Repr, Protocol, icmpv4};
+use netlane_core::wire::icmpv4::{TimeExceeded, Unreachable};
+use netlane_core::wire::{EthernetRepr, Icmpv4Repr, Protocol, Quoted, icmpv4};
 use netlane_core::{Readiness, SocketError, TcpState};
-use netlane_sim::{Host, Script, World, data, seed, syn};
+use netlane_sim::{Host, Script, World, ack, data, rst, seed, syn, syn_ack};
 
 use crate::frames::{PEER, STACK, header, icmp, ip, parse_ip, udp};
 
@@ -14,6 +14,16 @@ use crate::frames::{PEER, STACK, header, icmp, ip, parse_ip, udp};
 fn unreachable(reason: Unreachable, frame: &[u8]) -> Vec<u8> {
     let (_, offset) = EthernetRepr::parse(frame).unwrap();
     icmp(&Icmpv4Repr::DestinationUnreachable { reason, quote: icmpv4::quote(&frame[offset..]) })
+}
+
+/// A router's word that the hops of the packet in `frame` are used up.
+fn time_exceeded(frame: &[u8]) -> Vec<u8> {
+    let quote = icmpv4::quote(&frame[14..]);
+    icmp(&Icmpv4Repr::TimeExceeded { reason: TimeExceeded::InTransit, quote })
+}
+
+fn parameter_problem(frame: &[u8]) -> Vec<u8> {
+    icmp(&Icmpv4Repr::ParameterProblem { pointer: 8, quote: icmpv4::quote(&frame[14..]) })
 }
 
 #[test]
@@ -82,8 +92,8 @@ fn datagram_to_a_closed_port_is_answered_with_port_unreachable() {
         panic!("not an error: {packet:?}");
     };
     assert_eq!(reason, Unreachable::Port);
-    let quoted = icmpv4::Quoted::parse(quote).unwrap();
-    assert_eq!((quoted.src, quoted.dst), (PEER, STACK));
+    let quoted = Quoted::parse_v4(quote).unwrap();
+    assert_eq!((quoted.src, quoted.dst), (PEER.into(), STACK.into()));
     assert_eq!(script.stack().counters().rx_no_socket, 1);
 }
 
@@ -162,7 +172,97 @@ fn established_connection_survives_errors() {
         script.inject_frame(&unreachable(reason, &frame));
     }
     assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::Established));
+    // RFC 1122 §4.2.3.9: the user can learn of it.
+    assert_eq!(script.stack().take_error(socket), Ok(Some(SocketError::Refused)));
+    assert_eq!(script.stack().take_error(socket), Ok(None));
     script.expect_after(Duration::from_millis(200), data(1, 10));
+}
+
+/// RFC 1122 §4.2.3.9, RFC 5461 §3.2: what routers have said is the reason, if the peer never answers again.
+#[test]
+fn connection_that_is_given_up_tells_what_routers_have_said() {
+    let fate = |said: &[fn(&[u8]) -> Vec<u8>]| {
+        let mut script = Script::builder().stack(|config| config.tcp.retries = 3).start();
+        let socket = script.connected();
+        script.send(socket, 10);
+        script.skip();
+        script.run_for(Duration::from_millis(300));
+        let repeated = script.next_frame().expect("a repetition");
+        for error in said {
+            script.inject_frame(&error(&repeated));
+        }
+        script.run_for(Duration::from_secs(60));
+        assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::Closed));
+        script.stack().take_error(socket).unwrap()
+    };
+    assert_eq!(fate(&[]), Some(SocketError::TimedOut));
+    assert_eq!(fate(&[|frame| unreachable(Unreachable::Host, frame)]), Some(SocketError::Unreachable));
+    assert_eq!(fate(&[|frame| unreachable(Unreachable::Port, frame)]), Some(SocketError::Refused));
+    // RFC 9293 §3.9.2.2 (MUST-56): neither of these ends a connection.
+    assert_eq!(fate(&[time_exceeded]), Some(SocketError::Unreachable));
+    assert_eq!(fate(&[parameter_problem]), Some(SocketError::Unreachable));
+}
+
+#[test]
+fn what_routers_said_before_the_peer_answered_is_no_reason_any_more() {
+    let mut script = Script::builder().stack(|config| config.tcp.retries = 3).start();
+    let socket = script.connected();
+    script.send(socket, 10);
+    let frame = script.next_frame().expect("a segment");
+    script.inject_frame(&unreachable(Unreachable::Host, &frame));
+    script.inject(ack(11));
+    script.send(socket, 10);
+    script.run_for(Duration::from_secs(60));
+    assert_eq!(script.stack().take_error(socket), Ok(Some(SocketError::TimedOut)));
+    // And a connection that ends in order has no error.
+    let mut script = Script::new();
+    let socket = script.connected();
+    script.send(socket, 10);
+    let frame = script.next_frame().expect("a segment");
+    script.inject_frame(&unreachable(Unreachable::Host, &frame));
+    script.inject(rst(1));
+    assert_eq!(script.stack().take_error(socket), Ok(Some(SocketError::Reset)));
+}
+
+#[test]
+fn error_about_a_segment_that_is_not_on_its_way_is_not_believed() {
+    let mut script = Script::new();
+    let socket = script.connected();
+    script.send(socket, 10);
+    let mut frame = script.next_frame().expect("a segment");
+    frame[14 + 20 + 4] ^= 0x40;
+    script.inject_frame(&unreachable(Unreachable::Host, &frame));
+    assert_eq!(script.stack().take_error(socket), Ok(None));
+    assert_eq!(script.stack().counters().rx_icmp_doubted, 1);
+}
+
+/// RFC 9293 §3.9.2.2 (MUST-56): another SYN may arrive.
+#[test]
+fn attempt_to_connect_goes_on_when_a_packet_was_dropped_on_its_way() {
+    for error in [time_exceeded, parameter_problem] {
+        let mut script = Script::new();
+        let socket = script.connect();
+        let frame = script.next_frame().expect("a SYN");
+        script.inject_frame(&error(&frame));
+        assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::SynSent));
+        script.run_for(Duration::from_secs(1));
+        script.inject(syn_ack());
+        assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::Established));
+    }
+}
+
+/// RFC 1122 §4.1.3.3: a socket that has chosen its peer is told of all errors.
+#[test]
+fn connected_datagram_socket_is_told_of_what_was_dropped_on_its_way() {
+    let mut script = Script::new();
+    let socket = script.stack().udp_bind(SocketAddr::from((STACK, 53))).unwrap();
+    script.stack().udp_connect(socket, Some(Script::PEER)).unwrap();
+    script.stack().udp_send_to(socket, Script::PEER, b"hello").unwrap();
+    let frame = script.next_frame().expect("the datagram");
+    for error in [time_exceeded, parameter_problem] {
+        script.inject_frame(&error(&frame));
+        assert_eq!(script.stack().take_error(socket), Ok(Some(SocketError::Unreachable)));
+    }
 }
 
 #[test]
