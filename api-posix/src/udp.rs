@@ -88,6 +88,57 @@ impl UdpSocket {
         self.send_datagram(payload, remote)
     }
 
+    /// Sends datagrams to `remote` with `segment_size` bytes each of `payload`, the last with what is left. The device cuts
+    /// them out of one frame where it can (`UDP_SEGMENT`, udp(7)).
+    ///
+    /// # Errors
+    /// `EINVAL` for a size of 0, `EMSGSIZE` for more than 64 datagrams or more bytes than one frame has, and those of
+    /// [`send_to`](Self::send_to).
+    pub fn send_segments_to(
+        &self,
+        payload: &[u8],
+        segment_size: u16,
+        remote: SocketAddr,
+    ) -> io::Result<usize> {
+        if segment_size == 0 {
+            return Err(Errno::INVAL.into());
+        }
+        self.send_record(payload, segment_size, remote)
+    }
+
+    /// Sends many datagrams at once, and wakes the lanes once for all of them (sendmmsg(2)). Returns how many were sent:
+    /// all, or those before the first that there was no room for.
+    ///
+    /// # Errors
+    /// Those of [`send_to`](Self::send_to), of the first datagram.
+    pub fn send_many(&self, datagrams: &[(&[u8], SocketAddr)]) -> io::Result<usize> {
+        for (_, remote) in datagrams {
+            self.sendable(*remote)?;
+        }
+        let shared = &self.inner.shared;
+        let attempt = || shared.socket.try_send_many(datagrams.iter().copied()).map_err(ToErrno::into_io);
+        if datagrams.is_empty() { Ok(0) } else { shared.when_writable(attempt) }
+    }
+
+    /// Whether datagrams that have arrived joined in one frame are taken so by [`recv_segments_from`
+    /// ](Self::recv_segments_from) (`UDP_GRO`), and not one by one.
+    pub fn set_takes_joined(&self, on: bool) {
+        self.inner.shared.socket.set_takes_joined(on);
+    }
+
+    /// Takes a datagram, or several of one sender that have arrived joined, and tells how many bytes each but the last has.
+    /// Give it room for 65,535 bytes.
+    ///
+    /// # Errors
+    /// Those of [`recv_from`](Self::recv_from).
+    pub fn recv_segments_from(&self, out: &mut [u8]) -> io::Result<(usize, usize, SocketAddr)> {
+        let shared = &self.inner.shared;
+        let (len, header) =
+            shared.when_readable(|| shared.socket.try_recv_from(out).map_err(ToErrno::into_io))?;
+        let segment_size = if header.segment_size == 0 { header.payload_len } else { header.segment_size };
+        Ok((len, segment_size.into(), shared.seen(header.remote)))
+    }
+
     /// Takes a datagram, cut off where `out` is too short, and tells who sent it.
     ///
     /// # Errors
@@ -333,13 +384,22 @@ impl UdpSocket {
     }
 
     fn send_datagram(&self, payload: &[u8], remote: SocketAddr) -> io::Result<usize> {
-        self.permit(remote)?;
-        if remote.port() == 0 {
-            return Err(Errno::INVAL.into());
-        }
+        self.send_record(payload, 0, remote)
+    }
+
+    fn send_record(&self, payload: &[u8], segment_size: u16, remote: SocketAddr) -> io::Result<usize> {
+        self.sendable(remote)?;
         let shared = &self.inner.shared;
-        shared.when_writable(|| shared.socket.try_send_to(payload, remote).map_err(ToErrno::into_io))?;
+        shared.when_writable(|| {
+            shared.socket.try_send_segments_to(payload, segment_size, remote).map_err(ToErrno::into_io)
+        })?;
         Ok(payload.len())
+    }
+
+    /// Refuses what nothing can be sent to.
+    fn sendable(&self, remote: SocketAddr) -> io::Result<()> {
+        self.permit(remote)?;
+        if remote.port() == 0 { Err(Errno::INVAL.into()) } else { Ok(()) }
     }
 
     /// Refuses peers of another family, and the broadcast address without leave.

@@ -68,7 +68,7 @@ impl MemoryConfig {
             Offload::Checksum => Caps { tx_checksum: true, ..plain },
             Offload::Segmentation => {
                 let max_frame = plain.max_frame.max(MAX_OFFLOADED_FRAME);
-                Caps { tx_checksum: true, tso_v4: true, tso_v6: true, max_frame, ..plain }
+                Caps { tx_checksum: true, tso_v4: true, tso_v6: true, uso: true, max_frame, ..plain }
             }
         }
     }

@@ -42,7 +42,8 @@ pub struct TapConfig {
     /// as 64 KiB then, whatever the MTU.
     pub offload: bool,
     /// Whether UDP datagrams of one flow may arrive joined as well, with
-    /// [`segment_size`](netlane_packet_io::RxOffload::segment_size) set. Needs `offload`, and Linux 6.2.
+    /// [`segment_size`](netlane_packet_io::RxOffload::segment_size) set, and leave so. Needs `offload`; a kernel before
+    /// Linux 6.2 does not do it, and datagrams come and go one by one.
     pub udp_segmentation: bool,
     /// The interface's MTU in bytes.
     pub mtu: usize,
@@ -61,13 +62,13 @@ impl TapConfig {
         Self { name, queues: 1, offload: true, udp_segmentation: false, mtu: 1500, mac, frames: 1024 }
     }
 
-    fn caps(&self) -> Caps {
+    fn caps(&self, uso: bool) -> Caps {
         let plain = Caps::plain(self.mac, self.mtu);
         if !self.offload {
             return plain;
         }
         let max_frame = plain.max_frame.max(MAX_SUPER_FRAME);
-        Caps { tx_checksum: true, tso_v4: true, tso_v6: true, max_frame, ..plain }
+        Caps { tx_checksum: true, tso_v4: true, tso_v6: true, uso, max_frame, ..plain }
     }
 }
 
@@ -96,8 +97,11 @@ pub fn open(config: &TapConfig) -> Result<(TapInterface, Vec<TapPort>), TapError
         if config.offload {
             ioctl::set_header_len(&queue, VnetHeader::LEN).map_err(|_| TapError::OffloadUnsupported)?;
         }
-        ioctl::set_offload(&queue, config).map_err(|_| TapError::OffloadUnsupported)?;
-        ports.push(TapPort { queue, caps: config.caps(), frames: config.frames });
+        let uso = config.offload && config.udp_segmentation && ioctl::set_offload(&queue, true, true).is_ok();
+        if !uso {
+            ioctl::set_offload(&queue, config.offload, false).map_err(|_| TapError::OffloadUnsupported)?;
+        }
+        ports.push(TapPort { queue, caps: config.caps(uso), frames: config.frames });
     }
     let interface = TapInterface::named(name)?;
     if interface.mtu()? != config.mtu {

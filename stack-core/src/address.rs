@@ -5,6 +5,8 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use netlane_packet_io::IpVersion;
+
 use crate::wire::{ipv4, ipv6};
 
 /// An IP address. Those of IPv4 are mapped into IPv6 (RFC 4291 §2.5.5.2), so that both families are moved, hashed
@@ -66,6 +68,12 @@ impl Address {
     #[inline]
     pub(crate) const fn anywhere(self) -> Self {
         if self.is_v4() { Self::ANY_V4 } else { Self::ANY_V6 }
+    }
+
+    /// The version of IP that it is an address of.
+    #[inline]
+    pub(crate) const fn version(self) -> IpVersion {
+        if self.is_v4() { IpVersion::V4 } else { IpVersion::V6 }
     }
 
     pub(crate) fn is_unspecified(self) -> bool {

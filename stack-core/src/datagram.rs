@@ -12,12 +12,18 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub struct DatagramHeader {
     /// Bytes of payload that follow.
     pub payload_len: u16,
+    /// Where the payload is that of several datagrams: the bytes of each but the last, which may have fewer. Zero
+    /// where it is one datagram's.
+    pub segment_size: u16,
     /// Who sent the datagram, or shall get it.
     pub remote: SocketAddr,
     /// The stack's address that the datagram came to, or shall leave from; unspecified where the stack
     /// chooses.
     pub local: IpAddr,
 }
+
+/// The most datagrams that one record is cut into (Linux's `UDP_MAX_SEGMENTS`, in `include/linux/udp.h`).
+pub const MOST_SEGMENTS: usize = 64;
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -26,6 +32,7 @@ struct Record {
     /// 4 or 6.
     version: u8,
     reserved: u8,
+    segment_size: U16,
     remote_port: U16,
     /// IPv4 addresses stand in the first four bytes.
     remote: [u8; 16],
@@ -36,12 +43,22 @@ impl DatagramHeader {
     /// Bytes of a header.
     pub const LEN: usize = size_of::<Record>();
 
+    /// Bytes of payload of each datagram but the last. No more than [`MOST_SEGMENTS`] come of a record, whatever its
+    /// writer says.
+    pub(crate) fn segment_len(&self) -> u16 {
+        match self.segment_size {
+            0 => self.payload_len,
+            size => size.max(self.payload_len.div_ceil(MOST_SEGMENTS as u16)),
+        }
+    }
+
     /// Writes the header.
     pub fn emit(&self, out: &mut [u8; Self::LEN]) {
         let record = Record {
             payload_len: U16::new(self.payload_len),
             version: if self.remote.is_ipv4() { 4 } else { 6 },
             reserved: 0,
+            segment_size: U16::new(self.segment_size),
             remote_port: U16::new(self.remote.port()),
             remote: octets(self.remote.ip()),
             local: octets(self.local),
@@ -60,6 +77,7 @@ impl DatagramHeader {
         };
         Some(Self {
             payload_len: record.payload_len.get(),
+            segment_size: record.segment_size.get(),
             remote: SocketAddr::new(address(record.remote)?, record.remote_port.get()),
             local: address(record.local)?,
         })
@@ -84,6 +102,7 @@ mod tests {
         for (remote, local) in [("10.0.0.1:53", "10.0.0.2"), ("[fe80::1]:53", "fe80::2")] {
             let header = DatagramHeader {
                 payload_len: 1_234,
+                segment_size: 617,
                 remote: remote.parse().unwrap(),
                 local: local.parse().unwrap(),
             };

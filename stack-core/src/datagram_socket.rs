@@ -23,6 +23,10 @@ pub(crate) struct DatagramSocket<B: Buffers> {
     pub(crate) fragmentation: Fragmentation,
     /// What it has to do with groups, where it has anything.
     pub(crate) groups: Option<Box<GroupOptions>>,
+    /// How many bytes of the oldest record's payload have left, where it is that of several datagrams.
+    pub(crate) sent: u16,
+    /// It takes datagrams that have arrived joined as they are.
+    pub(crate) takes_joined: bool,
     pub(crate) send: B::Send,
     pub(crate) receive: B::Receive,
     pub(crate) error: Option<SocketError>,
@@ -129,6 +133,7 @@ impl<B: Buffers> DatagramSocket<B> {
 
     /// Lets go of the oldest record.
     pub(crate) fn release(&mut self, buffers: &mut B, record: &DatagramHeader) {
+        self.sent = 0;
         buffers.release(&mut self.send, DatagramHeader::LEN + usize::from(record.payload_len));
     }
 }

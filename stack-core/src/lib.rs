@@ -97,7 +97,7 @@ pub use config::{
     StackConfig, SynCookies, TcpConfig,
 };
 pub use counters::Counters;
-pub use datagram::DatagramHeader;
+pub use datagram::{DatagramHeader, MOST_SEGMENTS};
 pub use ipv6::host::{AddressChange, AddressEvent};
 pub use multicast::joined::{GroupChange, GroupError, GroupLimits, JoinedGroups};
 pub use socket::{Event, Readiness, SocketError, SocketId};

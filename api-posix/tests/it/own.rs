@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netlane_config::Limits;
+use netlane_config::{Backend, Limits, MemoryBackend};
 use netlane_posix::{
     BindOptions, GroupChange, KeepAlive, ListenOptions, Netlane, PingSocket, Poller, Readiness, TcpListener,
     TcpStream, UdpSocket,
@@ -223,6 +223,41 @@ fn groups_of_both_families_are_joined_and_senders_in_them_chosen() {
     assert_eq!(member.recv_from(&mut [0; 8]).unwrap().0, 5);
     member.leave_multicast_v6(&group_v6, 0).unwrap();
     assert_eq!(errno(member.leave_multicast_v6(&group_v6, 0)), Some(Errno::ADDRNOTAVAIL));
+}
+
+#[test]
+fn one_call_sends_many_datagrams() {
+    let (server, client) = two_hosts_with(|config| {
+        config.backend = Backend::Memory(MemoryBackend { offload: true, ..MemoryBackend::default() });
+    });
+    let there = UdpSocket::bind(&server, (SERVER, 53)).unwrap();
+    let here = UdpSocket::bind(&client, (CLIENT, 0)).unwrap();
+    let remote = there.local_addr().unwrap();
+    let payload: Vec<u8> = (0..3_500).map(|n| n as u8).collect();
+    let mut bytes = vec![0; 65_535];
+    // The first packet asks for the neighbour.
+    here.send_to(b"hello", remote).unwrap();
+    assert_eq!(there.recv(&mut bytes).unwrap(), 5);
+    assert_eq!(here.send_segments_to(&payload, 1_000, remote).unwrap(), 3_500);
+    for expected in payload.chunks(1_000) {
+        let len = there.recv(&mut bytes).unwrap();
+        assert_eq!(bytes[..len], *expected);
+    }
+    there.set_takes_joined(true);
+    // What the lane answers from here on, it does after that.
+    server.client().counters(0).unwrap();
+    here.send_segments_to(&payload, 1_000, remote).unwrap();
+    let (len, segment_size, from) = there.recv_segments_from(&mut bytes).unwrap();
+    assert_eq!((&bytes[..len], segment_size, from), (&payload[..], 1_000, here.local_addr().unwrap()));
+    assert_eq!(errno(here.send_segments_to(&payload, 0, remote)), Some(Errno::INVAL));
+    assert_eq!(errno(here.send_segments_to(&payload, 1, remote)), Some(Errno::MSGSIZE));
+
+    let many: Vec<(&[u8], SocketAddr)> = payload.chunks(500).map(|chunk| (chunk, remote)).collect();
+    assert_eq!(here.send_many(&many).unwrap(), 7);
+    for expected in payload.chunks(500) {
+        let (len, segment_size, _) = there.recv_segments_from(&mut bytes).unwrap();
+        assert_eq!((&bytes[..len], segment_size), (expected, 500));
+    }
 }
 
 #[test]

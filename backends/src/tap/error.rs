@@ -62,9 +62,7 @@ pub enum TapError {
     #[error("a TAP device cannot have {0} queues: use from 1 to 256")]
     QueueCount(usize),
     /// The kernel does not know the offloads that were asked for.
-    #[error(
-        "this kernel's TAP devices lack the offloads that were asked for: switch `udp_segmentation` off, or `offload`"
-    )]
+    #[error("this kernel's TAP devices lack the offloads that were asked for: switch `offload` off")]
     OffloadUnsupported,
     /// The interface's end in the kernel refused a setting.
     #[error("cannot {action} of the interface {name}: {source}")]

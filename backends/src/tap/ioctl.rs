@@ -40,13 +40,13 @@ pub(super) fn set_header_len(queue: &OwnedFd, len: usize) -> io::Result<()> {
 }
 
 /// Says which unfinished frames the stack's end takes.
-pub(super) fn set_offload(queue: &OwnedFd, config: &TapConfig) -> io::Result<()> {
+pub(super) fn set_offload(queue: &OwnedFd, tcp: bool, udp: bool) -> io::Result<()> {
     let mut features: c_uint = 0;
-    if config.offload {
+    if tcp {
         features |= libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
-        if config.udp_segmentation {
-            features |= libc::TUN_F_USO4 | libc::TUN_F_USO6;
-        }
+    }
+    if udp {
+        features |= libc::TUN_F_USO4 | libc::TUN_F_USO6;
     }
     // SAFETY: TUNSETOFFLOAD takes a number for an argument, and no pointer.
     unsafe { ioctl(queue, libc::TUNSETOFFLOAD, std::ptr::without_provenance_mut::<()>(features as usize)) }

@@ -1,6 +1,6 @@
 //! The header before each frame of a device with `IFF_VNET_HDR`.
 
-use netlane_packet_io::{IpVersion, RxChecksum, RxOffload, TxChecksum, TxOffload};
+use netlane_packet_io::{IpVersion, RxChecksum, RxOffload, Transport, TxChecksum, TxOffload};
 
 /// `struct virtio_net_hdr_mrg_rxbuf` in the byte order of this machine (virtio 1.2 §5.1.6; kernel:
 /// `include/uapi/linux/virtio_net.h`). The buffer count at its end is unused with TAP.
@@ -19,6 +19,7 @@ const DATA_VALID: u8 = 2;
 const GSO_NONE: u8 = 0;
 const GSO_TCPV4: u8 = 1;
 const GSO_TCPV6: u8 = 4;
+const GSO_UDP_L4: u8 = 5;
 
 impl VnetHeader {
     pub(super) const LEN: usize = 12;
@@ -30,9 +31,10 @@ impl VnetHeader {
             (header.flags, header.csum_start, header.csum_offset) = (NEEDS_CSUM, start, offset);
         }
         if let Some(segmentation) = segmentation {
-            header.gso_type = match segmentation.ip {
-                IpVersion::V4 => GSO_TCPV4,
-                IpVersion::V6 => GSO_TCPV6,
+            header.gso_type = match (segmentation.transport, segmentation.ip) {
+                (Transport::Tcp, IpVersion::V4) => GSO_TCPV4,
+                (Transport::Tcp, IpVersion::V6) => GSO_TCPV6,
+                (Transport::Udp, _) => GSO_UDP_L4,
             };
             header.header_len = segmentation.header_len;
             header.gso_size = segmentation.segment_size;
@@ -86,7 +88,8 @@ mod tests {
 
     #[test]
     fn segmentation_is_laid_out_as_in_virtio_net_h() {
-        let segmentation = Segmentation { ip: IpVersion::V6, header_len: 86, segment_size: 1428 };
+        let segmentation =
+            Segmentation { transport: Transport::Tcp, ip: IpVersion::V6, header_len: 86, segment_size: 1428 };
         let checksum = TxChecksum { start: 54, offset: 16 };
         let offload = TxOffload { checksum: Some(checksum), segmentation: Some(segmentation) };
         let mut expected = vec![1, 4];
@@ -98,6 +101,17 @@ mod tests {
         assert_eq!(VnetHeader::from_bytes(header.to_bytes()), header);
         let good = RxOffload { checksum: RxChecksum::Good, segment_size: 1428 };
         assert_eq!(header.to_rx(), (good, Some(checksum)));
+    }
+
+    /// `VIRTIO_NET_HDR_GSO_UDP_L4`.
+    #[test]
+    fn datagrams_are_cut_whatever_carries_them() {
+        for ip in [IpVersion::V4, IpVersion::V6] {
+            let segmentation =
+                Segmentation { transport: Transport::Udp, ip, header_len: 42, segment_size: 1000 };
+            let header = VnetHeader::from_tx(TxOffload { checksum: None, segmentation: Some(segmentation) });
+            assert_eq!((header.gso_type, header.gso_size), (5, 1000));
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use netlane_backends::inspect::InspectBuf;
 use netlane_backends::memory::{Memory, MemoryConfig, MemoryPort, Offload, pair};
 use netlane_backends::wait::Waitable;
 use netlane_packet_io::{
-    Batch, IpVersion, LinkDown, PacketBuf, PacketIo, RxChecksum, RxOffload, Segmentation, TxChecksum,
-    TxOffload,
+    Batch, IpVersion, LinkDown, PacketBuf, PacketIo, RxChecksum, RxOffload, Segmentation, Transport,
+    TxChecksum, TxOffload,
 };
 use std::sync::mpsc;
 use std::thread;
@@ -64,7 +64,8 @@ fn each_end_has_its_own_address() {
 fn offloaded_frame_crosses_in_one_piece_and_counts_as_joined() {
     let (mut a, mut b) = open(&MemoryConfig { offload: Offload::Segmentation, ..SMALL });
     let checksum = TxChecksum { start: 34, offset: 16 };
-    let segmentation = Segmentation { ip: IpVersion::V4, header_len: 54, segment_size: 1460 };
+    let segmentation =
+        Segmentation { transport: Transport::Tcp, ip: IpVersion::V4, header_len: 54, segment_size: 1460 };
     let mut buf = a.alloc().expect("a buffer");
     buf.append(60_000).expect("room for a super-frame").fill(7);
     buf.set_tx_offload(TxOffload { checksum: Some(checksum), segmentation: Some(segmentation) });

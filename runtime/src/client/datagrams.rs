@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use netlane_core::{DatagramHeader, Readiness};
+use netlane_core::{DatagramHeader, MOST_SEGMENTS, Readiness};
 use netlane_ring::bytes::Consumer;
 
 use super::part::Part;
@@ -18,6 +18,59 @@ impl Socket {
     /// # Errors
     /// [`SendError`].
     pub fn try_send_to(&self, payload: &[u8], remote: SocketAddr) -> Result<(), SendError> {
+        self.try_send_segments_to(payload, 0, remote)
+    }
+
+    /// Queues datagrams to `remote` with `segment_size` bytes each of `payload`, the last with what is left; one with all
+    /// of it where that is 0. The device cuts them out of one frame where it can.
+    ///
+    /// # Errors
+    /// [`SendError`]; none of them is queued then. More than [`MOST_SEGMENTS`] are [`SendError::TooLarge`].
+    pub fn try_send_segments_to(
+        &self,
+        payload: &[u8],
+        segment_size: u16,
+        remote: SocketAddr,
+    ) -> Result<(), SendError> {
+        let part = self.queue(payload, segment_size, remote)?;
+        part.written();
+        Ok(())
+    }
+
+    /// Queues datagrams, and tells the lanes when all are there. Returns how many are, at least one; with the first that
+    /// is not, it ends.
+    ///
+    /// # Errors
+    /// [`SendError`] of the first.
+    pub fn try_send_many<'a>(
+        &self,
+        datagrams: impl IntoIterator<Item = (&'a [u8], SocketAddr)>,
+    ) -> Result<usize, SendError> {
+        let mut written: Vec<&Part> = Vec::with_capacity(self.inner.parts.len());
+        let (mut count, mut failed) = (0, None);
+        for (payload, remote) in datagrams {
+            match self.queue(payload, 0, remote) {
+                Ok(part) => {
+                    count += 1;
+                    if !written.iter().any(|known| known.slot() == part.slot()) {
+                        written.push(part);
+                    }
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        written.into_iter().for_each(Part::written);
+        match failed {
+            Some(error) if count == 0 => Err(error),
+            _ => Ok(count),
+        }
+    }
+
+    /// Writes a record that the lane does not know of yet, to the part that sends it.
+    fn queue(&self, payload: &[u8], segment_size: u16, remote: SocketAddr) -> Result<&Part, SendError> {
         if !self.takes_datagrams() {
             return Err(SendError::WrongKind);
         }
@@ -37,20 +90,19 @@ impl Socket {
         };
         let mut writer = part.writer();
         let len = DatagramHeader::LEN + payload.len();
-        if payload.len() > LARGEST || len > writer.capacity() {
+        let too_many = segment_size > 0 && payload.len().div_ceil(usize::from(segment_size)) > MOST_SEGMENTS;
+        if payload.len() > LARGEST || too_many || len > writer.capacity() {
             return Err(SendError::TooLarge);
         }
         if writer.room() < len {
             return Err(SendError::WouldBlock);
         }
         let mut header = [0; DatagramHeader::LEN];
-        DatagramHeader { payload_len: payload.len() as u16, remote, local }.emit(&mut header);
+        DatagramHeader { payload_len: payload.len() as u16, segment_size, remote, local }.emit(&mut header);
         writer.write_at(0, &header);
         writer.write_at(DatagramHeader::LEN, payload);
         writer.commit(len);
-        drop(writer);
-        part.written();
-        Ok(())
+        Ok(part)
     }
 
     /// Takes a datagram that has arrived: its payload to `out`, cut off where that is too short. Returns the bytes

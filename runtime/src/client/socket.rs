@@ -201,6 +201,12 @@ impl Socket {
         self.request_all(Request::DontFragment(on));
     }
 
+    /// Whether datagrams that have arrived joined in one frame are taken as one record, which says how long each was, and
+    /// not one by one.
+    pub fn set_takes_joined(&self, on: bool) {
+        self.request_all(Request::TakeJoined(on));
+    }
+
     /// Ends the socket at once: the peer of a connection is reset, and whatever waits is lost. Threads that wait for
     /// the socket return.
     pub fn abort(&self) {

@@ -178,7 +178,7 @@ pub(super) fn tap(config: &Config, device: &TapBackend, queues: usize) -> TapCon
         queues,
         // An impaired link hides offloads from the stack, and cannot keep the device from joining frames.
         offload: device.offload && config.impair.is_none(),
-        udp_segmentation: false,
+        udp_segmentation: true,
         mtu: usize::from(config.interface.mtu),
         mac: mac(config),
         frames: config.limits.packet_buffers,

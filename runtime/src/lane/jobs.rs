@@ -54,6 +54,7 @@ impl<I: PacketIo + Waitable> Lane<I> {
             Request::UserTimeout(timeout) => self.stack.tcp_set_user_timeout(socket, timeout),
             Request::ConnectUdp { peer } => self.stack.udp_connect(socket, peer),
             Request::DontFragment(on) => self.stack.udp_set_dont_fragment(socket, on),
+            Request::TakeJoined(on) => self.stack.udp_set_takes_joined(socket, on),
             // A client that asks for what it cannot have goes without.
             Request::Group { group, change } => self.stack.udp_change_group(socket, group, change).or(Ok(())),
             Request::GroupHops { family, hops } => {

@@ -44,6 +44,8 @@ pub(crate) enum Request {
     GroupLoop { family: IpVersion, on: bool },
     /// Whether datagrams larger than their path carries are refused, and not cut.
     DontFragment(bool),
+    /// Whether datagrams that have arrived joined are taken so.
+    TakeJoined(bool),
     /// Send a FIN behind what is queued.
     Shutdown,
     /// Reset the connection. The client keeps the slot.
@@ -90,6 +92,7 @@ impl Request {
             Self::GroupHops { family, hops } => job(GROUP_HOPS, 0, of_family(family, hops), none),
             Self::GroupLoop { family, on } => job(GROUP_LOOP, 0, of_family(family, u8::from(on)), none),
             Self::DontFragment(on) => job(DONT_FRAGMENT, 0, u32::from(on), none),
+            Self::TakeJoined(on) => job(TAKE_JOINED, 0, u32::from(on), none),
             Self::Shutdown => job(SHUTDOWN, 0, 0, none),
             Self::Abort => job(ABORT, 0, 0, none),
             Self::Close => job(CLOSE, 0, 0, none),
@@ -128,6 +131,7 @@ impl Job {
             GROUP_HOPS => Request::GroupHops { family: family_of(value), hops: value as u8 },
             GROUP_LOOP => Request::GroupLoop { family: family_of(value), on: value as u8 != 0 },
             DONT_FRAGMENT => Request::DontFragment(value != 0),
+            TAKE_JOINED => Request::TakeJoined(value != 0),
             SHUTDOWN => Request::Shutdown,
             ABORT => Request::Abort,
             CLOSE => Request::Close,
@@ -167,6 +171,7 @@ const GROUP_LOOP: u32 = 16;
 const DONT_FRAGMENT: u32 = 17;
 const NO_USER_TIMEOUT: u32 = 18;
 const USER_TIMEOUT: u32 = 19;
+const TAKE_JOINED: u32 = 20;
 
 /// A socket that is to be bound has no peer, whose first word has the options, a bit each.
 fn bind_words(local: SocketAddr, options: BindOptions) -> [u64; 5] {
@@ -291,6 +296,7 @@ mod tests {
             Request::GroupLoop { family: IpVersion::V4, on: false },
             Request::GroupLoop { family: IpVersion::V6, on: true },
             Request::DontFragment(true),
+            Request::TakeJoined(true),
             Request::Shutdown,
             Request::Abort,
             Request::Close,

@@ -102,6 +102,8 @@ pub struct Caps {
     pub tso_v4: bool,
     /// The device cuts TCP over IPv6 into segments.
     pub tso_v6: bool,
+    /// The device cuts UDP over either version into datagrams of equal size.
+    pub uso: bool,
     /// The most bytes of a frame that asks for segmentation, Ethernet header included; at least the MTU and
     /// its Ethernet header where the device segments nothing.
     pub max_frame: usize,
@@ -112,7 +114,7 @@ impl Caps {
     #[must_use]
     pub const fn plain(mac: [u8; 6], mtu: usize) -> Self {
         // 14 bytes of Ethernet header and 4 of an 802.1Q tag.
-        Self { mac, mtu, tx_checksum: false, tso_v4: false, tso_v6: false, max_frame: mtu + 18 }
+        Self { mac, mtu, tx_checksum: false, tso_v4: false, tso_v6: false, uso: false, max_frame: mtu + 18 }
     }
 }
 
@@ -133,8 +135,8 @@ pub enum RxChecksum {
 pub struct RxOffload {
     /// What is known of the TCP or UDP checksum.
     pub checksum: RxChecksum,
-    /// Where the device joined several segments into this frame (LRO, GRO): the payload bytes of each but
-    /// the last. Zero where it joined none.
+    /// Where the device joined several segments or datagrams into this frame (LRO, GRO): the payload bytes of each
+    /// but the last. Zero where it joined none.
     pub segment_size: u16,
 }
 
@@ -157,15 +159,26 @@ pub struct TxChecksum {
     pub offset: u16,
 }
 
-/// How the device shall cut one large TCP frame into segments.
+/// How the device shall cut one large frame into TCP segments or UDP datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segmentation {
-    /// The Internet protocol that carries the segment.
+    /// The protocol that is cut.
+    pub transport: Transport,
+    /// The Internet protocol that carries it.
     pub ip: IpVersion,
     /// Bytes of all headers, Ethernet included, which each segment repeats.
     pub header_len: u16,
     /// Payload bytes of each segment; the last may have fewer.
     pub segment_size: u16,
+}
+
+/// A protocol that devices cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
 }
 
 /// A version of the Internet protocol.

@@ -83,6 +83,7 @@ impl SimDevice {
             tx_checksum: config.checksum_offload,
             tso_v4: config.segmentation_offload,
             tso_v6: config.segmentation_offload,
+            uso: config.segmentation_offload,
             max_frame: if config.segmentation_offload { LARGEST_SUPER_FRAME } else { plain.max_frame },
             ..plain
         };

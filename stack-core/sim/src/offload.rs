@@ -1,9 +1,10 @@
-//! What a card does to frames on their way out: fills in checksums, and cuts super-frames into segments.
+//! What a card does to frames on their way out: fills in checksums, and cuts super-frames into segments and datagrams.
 
 use netlane_core::wire::{
-    Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpFlags, TcpHeader, TcpOptions, TcpSegment, checksum, tcp,
+    Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpFlags, TcpHeader, TcpOptions, TcpSegment, UdpDatagram,
+    UdpRepr, checksum, tcp, udp,
 };
-use netlane_packet_io::{IpVersion, PacketBuf, RxChecksum, RxOffload, Segmentation, TxChecksum};
+use netlane_packet_io::{IpVersion, PacketBuf, RxChecksum, RxOffload, Segmentation, Transport, TxChecksum};
 
 use crate::device::SimFrame;
 use crate::packet::IpPacket;
@@ -48,6 +49,30 @@ fn cut(frame: &[u8], segmentation: Segmentation) -> Vec<SimFrame> {
         segmentation.ip == IpVersion::V4,
         "the version of IP is what the stack says"
     );
+    match segmentation.transport {
+        Transport::Tcp => cut_segments(frame, &packet, segmentation),
+        Transport::Udp => cut_datagrams(frame, &packet, segmentation),
+    }
+}
+
+fn cut_datagrams(frame: &[u8], packet: &IpPacket<'_>, segmentation: Segmentation) -> Vec<SimFrame> {
+    let datagram = UdpDatagram::parse(packet.payload).expect("the stack cuts UDP");
+    let headers_len = packet.payload_at + udp::HEADER_LEN;
+    assert_eq!(headers_len, usize::from(segmentation.header_len), "the headers end where the stack says");
+    let piece = |(n, payload): (usize, &[u8])| {
+        let mut out = frame[..headers_len].to_vec();
+        out.extend_from_slice(payload);
+        let repr = UdpRepr { payload_len: payload.len() as u16, ..datagram.repr };
+        emit_ip(&frame[packet.at..], n, repr.len(), &mut out[packet.at..]);
+        let bytes = &mut out[packet.payload_at..];
+        repr.emit(bytes);
+        udp::fill_checksum(bytes, packet.pseudo(repr.len()));
+        SimFrame::loose(&out)
+    };
+    datagram.payload.chunks(usize::from(segmentation.segment_size)).enumerate().map(piece).collect()
+}
+
+fn cut_segments(frame: &[u8], packet: &IpPacket<'_>, segmentation: Segmentation) -> Vec<SimFrame> {
     let segment = TcpSegment::parse(packet.payload).expect("the stack cuts TCP");
     let options = TcpOptions::parse(segment.options).expect("the stack's own options");
     let tcp_len = segment.header_len();

@@ -186,13 +186,10 @@ impl Memberships {
     }
 
     /// What to say at `now`. Call it until there is nothing.
-    #[inline]
     pub(crate) fn poll(&mut self, now: Instant) -> Option<GroupReport> {
-        if self.next.is_none_or(|next| next > now) { None } else { self.speak(now) }
-    }
-
-    #[cold]
-    fn speak(&mut self, now: Instant) -> Option<GroupReport> {
+        if self.next.is_none_or(|next| next > now) {
+            return None;
+        }
         let report = match self.dialect(now) {
             Dialect::Current => self.records(now),
             old => self.old_report(now, old),

@@ -452,6 +452,16 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         Ok(())
     }
 
+    /// Takes datagrams that have arrived joined in one frame as one record, which says how long each was
+    /// ([`DatagramHeader::segment_size`](crate::DatagramHeader::segment_size)), or one by one again.
+    ///
+    /// # Errors
+    /// [`Stale`].
+    pub fn udp_set_takes_joined(&mut self, socket: SocketId, takes_joined: bool) -> Result<(), Stale> {
+        self.sockets.table.user_datagram_mut(socket).ok_or(Stale)?.takes_joined = takes_joined;
+        Ok(())
+    }
+
     /// The largest IP packet that the path to `destination` is known to carry, in bytes.
     pub fn path_mtu(&self, destination: IpAddr) -> usize {
         self.link.path_mtu(self.now, destination.into())

@@ -1,6 +1,6 @@
 //! UDP: datagrams in to the socket that they are for, and out from the sockets that have some.
 
-use netlane_packet_io::{PacketIo, TxChecksum, TxOffload};
+use netlane_packet_io::{PacketIo, Segmentation, Transport, TxChecksum, TxOffload};
 
 use super::Stack;
 use super::bindings::Suited;
@@ -44,24 +44,30 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         let local = Endpoint::new(incoming.destination, dst_port);
         let remote = Endpoint::new(incoming.source, src_port);
-        if !self.deliver(Protocol::UDP, local, remote, [datagram.payload, &[]]) {
+        // What the device has joined is longer than what each had.
+        let joined = incoming.offload.segment_size;
+        let segment_size = if datagram.payload.len() > usize::from(joined) { joined } else { 0 };
+        if !self.deliver(Protocol::UDP, local, remote, [datagram.payload, &[]], segment_size) {
             self.counters.rx_no_socket += 1;
             // RFC 1122 §4.1.3.1, RFC 4443 §3.1.
             self.send_port_unreachable(incoming);
         }
     }
 
-    /// Puts a datagram into the socket on `local` that names it most closely, or into each one that has joined the
-    /// group that `local` is, or that hears everybody; `false` if there is none that wants it.
+    /// Puts a datagram, or several of `segment_size` bytes each, into the socket on `local` that names it most closely,
+    /// or into each one that has joined the group that `local` is, or that hears everybody; `false` if there is none
+    /// that wants it.
     pub(super) fn deliver(
         &mut self,
         protocol: Protocol,
         local: Endpoint,
         remote: Endpoint,
         payload: [&[u8]; 2],
+        segment_size: u16,
     ) -> bool {
         let header = DatagramHeader {
             payload_len: (payload[0].len() + payload[1].len()) as u16,
+            segment_size,
             remote: remote.socket_addr(),
             local: local.address.into(),
         };
@@ -99,9 +105,20 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     fn store(&mut self, id: SocketId, header: &DatagramHeader, payload: [&[u8]; 2]) {
         let Some(socket) = self.sockets.table.datagram_mut(id) else { return };
+        if header.segment_size > 0 && !socket.takes_joined {
+            return self.store_each(id, header, payload[0]);
+        }
         match socket.store(&mut self.sockets.buffers, header, payload) {
             Ok(()) => self.sockets.notify(id, Readiness::READABLE),
             Err(_) => self.counters.rx_socket_full += 1,
+        }
+    }
+
+    /// Stores datagrams that have arrived joined as what they are.
+    fn store_each(&mut self, id: SocketId, header: &DatagramHeader, payload: &[u8]) {
+        for piece in payload.chunks(usize::from(header.segment_size)) {
+            let header = DatagramHeader { payload_len: piece.len() as u16, segment_size: 0, ..*header };
+            self.store(id, &header, [piece, &[]]);
         }
     }
 
@@ -152,29 +169,62 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let mut payload = alloc::vec![0; usize::from(record.payload_len)];
         self.sockets.buffers.copy_queued(&socket.send, DatagramHeader::LEN, &mut payload);
         let local = Endpoint::new(group, record.remote.port());
-        self.deliver(Protocol::UDP, local, remote, [&payload, &[]]);
+        self.deliver(Protocol::UDP, local, remote, [&payload, &[]], record.segment_size);
     }
 
+    /// Sends the datagram of a record, or the several ones that it is cut into. Where the device takes no more before all
+    /// have left, the rest follows.
     fn send_datagram(&mut self, id: SocketId, record: &DatagramHeader) -> Result<(), NotSent> {
+        loop {
+            let Some(socket) = self.sockets.table.datagram_mut(id) else { return Ok(()) };
+            let from = socket.sent.min(record.payload_len);
+            let at_once = self.link.datagrams_at_once(self.now, record);
+            let len = at_once.min(record.payload_len - from);
+            self.send_piece(id, record, from, len)?;
+            let Some(socket) = self.sockets.table.datagram_mut(id) else { return Ok(()) };
+            socket.sent = from + len;
+            if socket.sent >= record.payload_len {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends `len` bytes of a record's payload: one datagram, or several that the device cuts.
+    fn send_piece(
+        &mut self,
+        id: SocketId,
+        record: &DatagramHeader,
+        from: u16,
+        len: u16,
+    ) -> Result<(), NotSent> {
         let Some(socket) = self.sockets.table.datagram_mut(id) else { return Ok(()) };
-        let repr = UdpRepr {
-            src_port: socket.local.port,
-            dst_port: record.remote.port(),
-            payload_len: record.payload_len,
-        };
-        let packet = addressed(socket, record, repr.len())?;
+        let src_port = socket.local.port;
+        let repr = UdpRepr { src_port, dst_port: record.remote.port(), payload_len: len };
+        let segment_size = record.segment_len();
+        let several = len > segment_size;
+        let mut packet = addressed(socket, record, repr.len())?;
+        if several {
+            packet.piece = udp::HEADER_LEN + usize::from(segment_size);
+        }
         let buffers = &self.sockets.buffers;
         let offload = self.link.io.caps().tx_checksum;
+        let payload_at = DatagramHeader::LEN + usize::from(from);
         self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
             repr.emit(slot.bytes);
-            buffers.copy_queued(&socket.send, DatagramHeader::LEN, &mut slot.bytes[udp::HEADER_LEN..]);
+            buffers.copy_queued(&socket.send, payload_at, &mut slot.bytes[udp::HEADER_LEN..]);
             if !(offload && slot.may_offload) {
                 udp::fill_checksum(slot.bytes, slot.pseudo);
                 return TxOffload::default();
             }
             udp::fill_partial_checksum(slot.bytes, slot.pseudo);
             let checksum = TxChecksum { start: slot.offset, offset: udp::CHECKSUM_OFFSET as u16 };
-            TxOffload { checksum: Some(checksum), segmentation: None }
+            let segmentation = several.then(|| Segmentation {
+                transport: Transport::Udp,
+                ip: packet.destination.version(),
+                header_len: slot.offset + udp::HEADER_LEN as u16,
+                segment_size,
+            });
+            TxOffload { checksum: Some(checksum), segmentation }
         })
     }
 
@@ -207,7 +257,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let local = Endpoint::new(incoming.destination, ident);
         let remote = Endpoint::new(incoming.source, 0);
         let protocol = echo_protocol(incoming.destination);
-        if !self.deliver(protocol, local, remote, [&seq.to_be_bytes(), data]) {
+        if !self.deliver(protocol, local, remote, [&seq.to_be_bytes(), data], 0) {
             self.counters.rx_no_socket += 1;
         }
     }

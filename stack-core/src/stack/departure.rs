@@ -1,7 +1,7 @@
 //! The way of a [`Plan`] into frames: one, for the device to cut where it can, else as many as it has segments. Then what
 //! they have in common is worked out once for all of them.
 
-use netlane_packet_io::{IpVersion, PacketIo, Segmentation, TxChecksum, TxOffload};
+use netlane_packet_io::{PacketIo, Segmentation, Transport, TxChecksum, TxOffload};
 
 use super::link::{Fragmentation, Link, NotSent, Outgoing, Slot};
 use crate::buffers::Buffers;
@@ -166,7 +166,8 @@ fn send_piece<I: PacketIo, B: Buffers>(
         }
         tcp::write_checksum(head, pseudo.partial());
         let segmentation = (piece.len > u32::from(plan.mss)).then(|| Segmentation {
-            ip: if remote.address.is_v4() { IpVersion::V4 } else { IpVersion::V6 },
+            transport: Transport::Tcp,
+            ip: remote.address.version(),
             header_len: segment_at + header_len as u16,
             segment_size: plan.mss,
         });

@@ -123,6 +123,13 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Tells routers of the groups of IPv4 that we have joined or left, or that they have asked for.
     #[inline]
     pub(super) fn run_groups(&mut self) {
+        if self.groups.next_deadline().is_some_and(|at| at <= self.now) {
+            self.report_groups();
+        }
+    }
+
+    #[cold]
+    fn report_groups(&mut self) {
         while let Some(report) = self.groups.poll(self.now) {
             let sent = match report {
                 GroupReport::Records(records) => {

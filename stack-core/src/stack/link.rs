@@ -10,13 +10,14 @@ use super::fragmentation::IpHeader;
 use super::header_template::HeaderTemplate;
 use crate::address::Address;
 use crate::counters::Counters;
+use crate::datagram::DatagramHeader;
 use crate::interface::{Interface, Path};
 use crate::neighbor::NeighborCache;
 use crate::path_mtu::{self, PathMtus};
 use crate::time::{Duration, Instant};
 use crate::wire::{
     ArpOperation, ArpRepr, EtherType, EthernetRepr, Ipv4Repr, Ipv6Repr, MacAddr, Protocol, Sum, arp,
-    ethernet, ipv4, ipv6, tcp,
+    ethernet, ipv4, ipv6, tcp, udp,
 };
 
 /// Bytes that a neighbour's address takes at the front of each frame.
@@ -377,6 +378,28 @@ impl<I: PacketIo> Link<I> {
     #[inline]
     pub(crate) fn longest_payload(&self, destination: Address) -> u32 {
         if destination.is_v4() { self.longest_payload.0 } else { self.longest_payload.1 }
+    }
+
+    /// How many bytes of a record's payload leave at once: those of as many datagrams as the device cuts out of one frame,
+    /// or of one.
+    #[inline]
+    pub(crate) fn datagrams_at_once(&self, now: Instant, record: &DatagramHeader) -> u16 {
+        let segment_len = record.segment_len();
+        if segment_len >= record.payload_len {
+            return record.payload_len;
+        }
+        let caps = self.io.caps();
+        let destination = Address::from(record.remote.ip());
+        let ip = if destination.is_v4() { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+        let headers = ip + udp::HEADER_LEN;
+        // Where each of them is cut into fragments, they leave one by one.
+        let fits = headers + usize::from(segment_len) <= self.path_mtu(now, destination);
+        if !(caps.uso && caps.tx_checksum && fits) {
+            return segment_len;
+        }
+        let longest = caps.max_frame.saturating_sub(self.ethernet_len()).min(usize::from(u16::MAX));
+        let count = longest.saturating_sub(headers) / usize::from(segment_len);
+        (count.max(1) * usize::from(segment_len)) as u16
     }
 
     /// The IP header of a packet from `source`, whole.

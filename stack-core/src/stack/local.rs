@@ -7,7 +7,7 @@ use netlane_packet_io::PacketIo;
 use super::socket_table::Kind;
 use super::{Stack, Stale};
 use crate::buffers::{Buffers, HeapBuffers};
-use crate::datagram::DatagramHeader;
+use crate::datagram::{DatagramHeader, MOST_SEGMENTS};
 use crate::socket::{SocketError, SocketId};
 use crate::tcp::connection::State;
 use crate::tcp::send::Fin;
@@ -180,9 +180,28 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
         remote: SocketAddr,
         payload: &[u8],
     ) -> Result<(), SendError> {
+        self.udp_send_segments_to(socket, remote, payload, 0)
+    }
+
+    /// Queues datagrams to `remote` with `segment_size` bytes each of `payload`, the last with what is left; one with all
+    /// of it where that is 0. The device cuts them out of one frame where it can.
+    ///
+    /// # Errors
+    /// [`SendError`]: [`TooLarge`](SendError::TooLarge) for more than [`MOST_SEGMENTS`] datagrams too.
+    pub fn udp_send_segments_to(
+        &mut self,
+        socket: SocketId,
+        remote: SocketAddr,
+        payload: &[u8],
+        segment_size: u16,
+    ) -> Result<(), SendError> {
         let datagrams = self.sockets.table.user_datagram_mut(socket).ok_or(SendError::Stale)?;
         // What the buffer never has room for would block for ever.
-        if payload.len() > LARGEST_DATAGRAM || DatagramHeader::LEN + payload.len() > self.tcp.send_buffer {
+        let longest = LARGEST_DATAGRAM.min(MOST_SEGMENTS.saturating_mul(match segment_size {
+            0 => LARGEST_DATAGRAM,
+            size => usize::from(size),
+        }));
+        if payload.len() > longest || DatagramHeader::LEN + payload.len() > self.tcp.send_buffer {
             return Err(SendError::TooLarge);
         }
         let local = match remote {
@@ -190,7 +209,7 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
             SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         let mut header = [0; DatagramHeader::LEN];
-        DatagramHeader { payload_len: payload.len() as u16, remote, local }.emit(&mut header);
+        DatagramHeader { payload_len: payload.len() as u16, segment_size, remote, local }.emit(&mut header);
         if !self.sockets.buffers.write_whole(&mut datagrams.send, [&header, payload]) {
             return Err(SendError::WouldBlock);
         }

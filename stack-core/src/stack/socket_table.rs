@@ -207,6 +207,8 @@ impl<B: Buffers> Sockets<B> {
             peer: None,
             fragmentation: Fragmentation::Source,
             groups: None,
+            sent: 0,
+            takes_joined: false,
             send,
             receive,
             error: None,

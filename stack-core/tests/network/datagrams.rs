@@ -70,6 +70,93 @@ fn datagram_larger_than_the_link_leaves_in_fragments() {
     }
 }
 
+/// As with Linux's UDP_SEGMENT: one call, many datagrams.
+#[test]
+fn one_call_sends_many_datagrams_of_equal_size() {
+    let mut script = Script::new();
+    let socket = bind(&mut script, STACK, 53);
+    let payload = pattern(0, 3_500);
+    script.stack().udp_send_segments_to(socket, Script::PEER, &payload, 1_000).unwrap();
+    for expected in payload.chunks(1_000) {
+        assert_eq!(parse_udp(&script.next_frame().expect("a datagram")).payload, expected);
+    }
+    script.expect_nothing();
+    let too_many = script.stack().udp_send_segments_to(socket, Script::PEER, &[0; 65], 1);
+    assert_eq!(too_many, Err(SendError::TooLarge));
+    script.stack().udp_send_segments_to(socket, Script::PEER, &[0; 64], 1).unwrap();
+    assert_eq!(script.skip(), 64);
+}
+
+#[test]
+fn datagrams_of_one_call_follow_when_the_device_takes_more() {
+    let mut script = Script::builder().device(|device| (device.frames, device.queue) = (8, 4)).start();
+    let socket = bind(&mut script, STACK, 53);
+    let payload = pattern(0, 20_000);
+    script.stack().udp_send_segments_to(socket, Script::PEER, &payload, 1_000).unwrap();
+    let mut arrived = Vec::new();
+    while let Some(frame) = script.next_frame() {
+        arrived.extend_from_slice(parse_udp(&frame).payload);
+    }
+    assert_eq!(arrived, payload);
+}
+
+#[test]
+fn segments_that_are_larger_than_the_path_leave_in_fragments() {
+    let offload = Script::builder().device(|device| {
+        (device.checksum_offload, device.segmentation_offload) = (true, true);
+    });
+    let mut script = offload.start();
+    let socket = bind(&mut script, STACK, 53);
+    script.stack().udp_send_segments_to(socket, Script::PEER, &pattern(0, 4_000), 2_000).unwrap();
+    let offsets: Vec<_> = std::iter::from_fn(|| script.next_frame())
+        .map(|frame| parse_ip(&frame).1.repr.fragment.expect("a fragment").offset)
+        .collect();
+    assert_eq!(offsets, [0, 1_480, 0, 1_480]);
+}
+
+#[test]
+fn devices_cut_and_join_datagrams() {
+    for v6 in [false, true] {
+        // A device that cuts; and one that hands on what the sender's has not cut.
+        for joined in [false, true] {
+            let mut world = World::new(seed(1));
+            let mut add = |name: &str, v4: &str, net: &str| {
+                let net = if v6 { net } else { v4 };
+                world.add(Host::new(name, net).device(|device| {
+                    (device.checksum_offload, device.segmentation_offload) = (true, true);
+                    device.super_frames = joined;
+                }))
+            };
+            let (a, b) = (add("a", "10.0.0.1/24", "fd00::1/64"), add("b", "10.0.0.2/24", "fd00::2/64"));
+            let near = world[a].udp_bind("[::]:1000".parse().unwrap()).unwrap();
+            let [one_by_one, whole] = [2_000, 2_001].map(|port| {
+                world[b].udp_bind(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port))).unwrap()
+            });
+            world[b].udp_set_takes_joined(whole, true).unwrap();
+            let to = |port| SocketAddr::new(if v6 { "fd00::2" } else { "10.0.0.2" }.parse().unwrap(), port);
+            // The first packet asks for the neighbour.
+            world[a].udp_send_to(near, to(9), b"hello").unwrap();
+            world.run_for(Duration::from_millis(10));
+            let payload = pattern(0, 5_500);
+            let before = world[a].counters().tx_frames;
+            for port in [2_000, 2_001] {
+                world[a].udp_send_segments_to(near, to(port), &payload, 1_000).unwrap();
+            }
+            world.run_for(Duration::from_millis(10));
+            assert_eq!(world[a].counters().tx_frames - before, 2, "a frame for each call");
+            let mut out = vec![0; 10_000];
+            for expected in payload.chunks(1_000) {
+                let (n, header) = world[b].udp_recv_from(one_by_one, &mut out).expect("a datagram");
+                assert_eq!((&out[..n], header.segment_size), (expected, 0));
+            }
+            let (n, header) = world[b].udp_recv_from(whole, &mut out).expect("a datagram");
+            let (len, segment_size) = if joined { (5_500, 1_000) } else { (1_000, 0) };
+            assert_eq!((&out[..n], header.segment_size), (&payload[..len], segment_size));
+            assert_eq!(world[b].counters().rx_bad_checksum, 0);
+        }
+    }
+}
+
 #[test]
 fn two_stacks_exchange_the_largest_datagram() {
     let (mut world, a, b) = World::pair(seed(1), |host: Host| host);
