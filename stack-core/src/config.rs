@@ -33,8 +33,8 @@ pub struct InterfaceConfig {
     /// Neighbours whose Ethernet addresses are known and never asked for.
     pub neighbors: Vec<(IpAddr, MacAddr)>,
     /// Ask a DHCP server for an address, a router and DNS servers; the
-    /// [events of the network](crate::Stack::next_network_event) tell of them. Not where several stacks share the
-    /// interface: the answers could go to any of them.
+    /// [events of the network](crate::Stack::next_network_event) tell of them. Where several stacks share the interface,
+    /// the one of the first queue asks, and the others learn of it by its [notices](crate::Stack::next_notice).
     pub dhcp: bool,
     /// Whether to find out that somebody else has one of `addresses`. An address from a DHCP server is always probed.
     pub conflict_detection: ConflictDetection,

@@ -5,28 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::Findings;
-use crate::{Backend, Config, LaneCount};
+use crate::{Backend, Config};
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     let subnets = &config.interface.addresses;
     let others = config.interface.dhcp || config.interface.autoconfigure;
     own_addresses(subnets, others, findings);
-    dhcp(config, findings);
     if let Some(host) = config.interface.host_address {
         host_address(host, subnets, &config.backend, findings);
     }
     routes(config, subnets, findings);
     neighbors(config, subnets, findings);
-}
-
-fn dhcp(config: &Config, findings: &mut Findings) {
-    if config.interface.dhcp && config.lanes.count != LaneCount::Fixed(1) {
-        findings.add(
-            "interface.dhcp",
-            "a DHCP server's answers could go to any of several lanes",
-            "set `count = 1` in the section [lanes], or give the stack an address",
-        );
-    }
 }
 
 fn own_addresses(subnets: &[IpNet], from_others: bool, findings: &mut Findings) {

@@ -12,6 +12,7 @@ use netlane_packet_io::{PacketIo, TxOffload};
 use super::Stack;
 use super::ingress::Incoming;
 use super::link::{Fragmentation, Outgoing};
+use super::strays::Change;
 use crate::address_conflict::{Claim, ClaimAction, Verdict};
 use crate::buffers::Buffers;
 use crate::config::{ConflictDetection, InterfaceConfig, Route};
@@ -63,6 +64,10 @@ pub(super) struct Claims {
     claims: Vec<Claim>,
     /// From the configuration, and not used before it is known that nobody else does.
     tentative: Vec<Ipv4Net>,
+    /// The stack of another queue speaks for this one, and tells it what it has got.
+    pub(super) follows: bool,
+    /// It is to get an address from a DHCP server, and has none yet.
+    awaits_lease: bool,
     pub(super) events: VecDeque<NetworkEvent>,
     rng: fastrand::Rng,
     /// When there is something to do. Every turn asks for that, and few change it.
@@ -77,8 +82,11 @@ impl Claims {
     pub(super) fn new(config: &mut InterfaceConfig, mac: MacAddr, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let (now, detection) = (Instant::ZERO, config.conflict_detection);
+        let speaks = config.queue == 0;
         let mut claims = Self {
-            dhcp: config.dhcp.then(|| Box::new(DhcpClient::new(mac, now, rng.u64(..)))),
+            dhcp: (config.dhcp && speaks).then(|| Box::new(DhcpClient::new(mac, now, rng.u64(..)))),
+            follows: !speaks && (config.dhcp || detection != ConflictDetection::Off),
+            awaits_lease: config.dhcp,
             claims: Vec::new(),
             tentative: Vec::new(),
             events: VecDeque::new(),
@@ -90,13 +98,16 @@ impl Claims {
             if subnet.addr().is_loopback() || detection == ConflictDetection::Off {
                 return true;
             }
-            if detection == ConflictDetection::Defend {
+            let defends = detection == ConflictDetection::Defend;
+            if speaks && defends {
                 claims.claims.push(Claim::announcing(subnet.addr(), now));
-                return true;
+            } else if speaks {
+                claims.claims.push(Claim::probing(subnet.addr(), now, &mut claims.rng));
             }
-            claims.claims.push(Claim::probing(subnet.addr(), now, &mut claims.rng));
-            claims.tentative.push(subnet);
-            false
+            if !defends {
+                claims.tentative.push(subnet);
+            }
+            defends
         });
         claims
     }
@@ -116,7 +127,12 @@ impl Claims {
     /// Whether datagrams to the port of DHCP clients are for us.
     #[inline]
     pub(super) fn is_client(&self) -> bool {
-        self.dhcp.is_some()
+        self.dhcp.is_some() || self.follows
+    }
+
+    /// Whether it is still to be found out which addresses are the stack's.
+    fn awaits(&self) -> bool {
+        self.awaits_lease || !self.tentative.is_empty()
     }
 
     pub(super) fn tell(&mut self, event: NetworkEvent) {
@@ -212,6 +228,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     /// An ARP packet has come: does somebody else have an address of ours?
     pub(super) fn hear_claims(&mut self, arp: &ArpRepr) {
+        if self.claims.follows && (self.claims.awaits() || self.link.interface.owns(arp.sender_ip.into())) {
+            self.pass_claim(arp);
+        }
         for at in 0..self.claims.claims.len() {
             let own = self.link.interface.mac;
             let claim = &mut self.claims.claims[at];
@@ -256,6 +275,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             self.counters.rx_no_socket += 1;
             return;
         }
+        if self.claims.follows {
+            return self.pass_notice(incoming, MacAddr::ZERO);
+        }
         let reply = match DhcpReply::parse(message) {
             Ok(reply) => reply,
             Err(malformed) => return self.counters.count_malformed(malformed),
@@ -265,6 +287,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         match dhcp.receive(self.now, &reply) {
             Heard::Nothing => {}
             Heard::Extended(lease) => {
+                self.pass_change(Change::AddressGained(lease.subnet()));
                 if let Some(before) = before.filter(|before| !before.says_the_same(&lease)) {
                     self.lose_routes(&before);
                     self.gain_routes(&lease);
@@ -298,9 +321,53 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
     }
 
+    /// The stack that speaks for this one has got or lost something.
+    pub(super) fn follow(&mut self, change: Change) {
+        if !self.claims.follows {
+            return;
+        }
+        match change {
+            Change::AddressGained(subnet) => self.gain_address(subnet),
+            Change::AddressLost(subnet) => self.lose_address_of(subnet),
+            Change::RouteGained(route) => self.gain_route(route),
+            Change::RouteLost(route) => self.lose_route(&route),
+        }
+    }
+
     fn gain_address(&mut self, subnet: IpNet) {
+        self.claims.awaits_lease = false;
+        self.claims.tentative.retain(|wanted| IpNet::V4(*wanted) != subnet);
         if self.add_address(subnet).is_ok() {
             self.claims.tell(NetworkEvent::AddressGained(subnet));
+            self.tell_followers(Change::AddressGained(subnet));
+        }
+    }
+
+    fn lose_address_of(&mut self, subnet: IpNet) {
+        self.claims.awaits_lease = true;
+        if self.remove_address(subnet.addr()) {
+            self.claims.tell(NetworkEvent::AddressLost(subnet));
+            self.tell_followers(Change::AddressLost(subnet));
+        }
+    }
+
+    fn gain_route(&mut self, route: Route) {
+        if self.add_route(route).is_ok() {
+            self.claims.tell(NetworkEvent::RouterGained(route.via));
+            self.tell_followers(Change::RouteGained(route));
+        }
+    }
+
+    fn lose_route(&mut self, route: &Route) {
+        if self.remove_route(route) {
+            self.claims.tell(NetworkEvent::RouterLost(route.via));
+            self.tell_followers(Change::RouteLost(*route));
+        }
+    }
+
+    fn tell_followers(&mut self, change: Change) {
+        if !self.claims.follows {
+            self.pass_change(change);
         }
     }
 
@@ -312,16 +379,12 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     fn lose_lease(&mut self, lease: &Lease) {
         self.claims.forget(lease.address);
         self.lose_routes(lease);
-        if self.remove_address(lease.address.into()) {
-            self.claims.tell(NetworkEvent::AddressLost(lease.subnet()));
-        }
+        self.lose_address_of(lease.subnet());
     }
 
     fn gain_routes(&mut self, lease: &Lease) {
         for (metric, &router) in (0..).zip(&lease.routers) {
-            if self.add_route(default_route(router, metric)).is_ok() {
-                self.claims.tell(NetworkEvent::RouterGained(router.into()));
-            }
+            self.gain_route(default_route(router, metric));
         }
         let dns = lease.dns.iter().map(|&server| server.into()).collect();
         self.claims.tell(NetworkEvent::DnsServers(dns));
@@ -329,9 +392,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
 
     fn lose_routes(&mut self, lease: &Lease) {
         for (metric, &router) in (0..).zip(&lease.routers) {
-            if self.remove_route(&default_route(router, metric)) {
-                self.claims.tell(NetworkEvent::RouterLost(router.into()));
-            }
+            self.lose_route(&default_route(router, metric));
         }
     }
 }

@@ -6,14 +6,16 @@
 
 use alloc::boxed::Box;
 
+use ipnet::IpNet;
 use netlane_packet_io::{PacketIo, RxChecksum, RxOffload};
 
 use super::Stack;
 use super::ingress::Incoming;
 use crate::address::Address;
 use crate::buffers::Buffers;
+use crate::config::Route;
 use crate::tcp::Segment;
-use crate::wire::{Ipv4Packet, Ipv6Packet, MacAddr, TcpFlags};
+use crate::wire::{ArpRepr, Ipv4Packet, Ipv6Packet, MacAddr, TcpFlags};
 
 /// An IP packet that the stack of another queue may know what to do with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +26,28 @@ pub struct Stray {
     seen_by: usize,
 }
 
-/// A message about the link, such as a router's advertisement, that all stacks of an interface have to hear.
+/// A message about the link, such as a router's advertisement, that all stacks of an interface have to hear; or what has
+/// changed about their addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    packet: Box<[u8]>,
-    sender: MacAddr,
+pub struct Notice(News);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum News {
+    /// An IP packet that this station has sent.
+    Packet { packet: Box<[u8]>, sender: MacAddr },
+    /// Somebody's claim to an address of IPv4.
+    Claim(ArpRepr),
+    /// What the stack of the first queue has got or lost.
+    Change(Change),
+}
+
+/// What the stack that speaks for all of them has got or lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    AddressGained(IpNet),
+    AddressLost(IpNet),
+    RouteGained(Route),
+    RouteLost(Route),
 }
 
 /// Strays that wait to be taken to another stack.
@@ -73,30 +92,60 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         self.notices.pop_front()
     }
 
-    /// Takes a message about the link that arrived on another queue.
+    /// Takes what the stack of another queue has found out.
     pub fn receive_notice(&mut self, notice: &Notice) {
-        // The first stack has checked it.
-        let Ok(packet) = Ipv6Packet::parse(&notice.packet) else { return };
-        let Ok(upper) = packet.upper() else { return };
-        let incoming = Incoming {
-            source: packet.repr.src.into(),
-            destination: packet.repr.dst.into(),
-            unicast: !packet.repr.dst.is_multicast(),
-            payload: upper.payload,
-            packet: packet.bytes,
+        match &notice.0 {
+            News::Packet { packet, sender } => self.receive_noticed(packet, *sender),
+            News::Claim(arp) => self.hear_claims(arp),
+            News::Change(change) => self.follow(*change),
+        }
+    }
+
+    fn receive_noticed(&mut self, packet: &[u8], sender: MacAddr) {
+        let incoming = |source, destination: Address, payload, unicast| Incoming {
+            source,
+            destination,
+            unicast,
+            payload,
+            packet,
             offload: RxOffload::default(),
             frame: &[],
             ce: false,
             looped: false,
             seen_by: 1,
         };
-        self.receive_icmpv6(&packet.repr, notice.sender, &incoming);
+        // The first stack has checked it.
+        if let Ok(Ipv4Packet { repr, payload, .. }) = Ipv4Packet::parse(packet) {
+            return self.receive_datagram(&incoming(repr.src.into(), repr.dst.into(), payload, false));
+        }
+        let Ok(parsed) = Ipv6Packet::parse(packet) else { return };
+        let Ok(upper) = parsed.upper() else { return };
+        let destination = parsed.repr.dst;
+        let unicast = !destination.is_multicast();
+        let incoming = incoming(parsed.repr.src.into(), destination.into(), upper.payload, unicast);
+        self.receive_icmpv6(&parsed.repr, sender, &incoming);
     }
 
     /// Keeps a message about the link for the stacks of the other queues, unless it came from one of them.
     pub(super) fn pass_notice(&mut self, incoming: &Incoming<'_>, sender: MacAddr) {
-        if self.queues > 1 && incoming.seen_by == 0 && self.notices.len() < WAITING {
-            self.notices.push_back(Notice { packet: incoming.packet.into(), sender });
+        if incoming.seen_by == 0 {
+            self.pass(News::Packet { packet: incoming.packet.into(), sender });
+        }
+    }
+
+    /// Keeps a claim to an address for the stack that speaks for all of them.
+    pub(super) fn pass_claim(&mut self, arp: &ArpRepr) {
+        self.pass(News::Claim(*arp));
+    }
+
+    /// Keeps what this stack has got or lost for those that it speaks for.
+    pub(super) fn pass_change(&mut self, change: Change) {
+        self.pass(News::Change(change));
+    }
+
+    fn pass(&mut self, news: News) {
+        if self.queues > 1 && self.notices.len() < WAITING {
+            self.notices.push_back(Notice(news));
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use netlane_core::wire::{ArpOperation, EtherType, EthernetRepr, MacAddr, UdpRepr, udp};
-use netlane_core::{ConflictDetection, ConnectError, NetworkEvent, SocketError};
+use netlane_core::{ConflictDetection, ConnectError, NetworkEvent, SocketError, StackConfig};
 use netlane_sim::Script;
 
 use crate::frames::{PEER, STACK, arp, ethernet_to, header, parse_arp, parse_ip, parse_udp};
@@ -256,4 +256,83 @@ fn probed_address_that_somebody_has_is_never_used() {
     script.run_for(Duration::from_secs(60));
     assert_eq!(script.stack().tcp_connect(None, Script::PEER), Err(ConnectError::Unreachable));
     assert_eq!(events(&mut script), [NetworkEvent::AddressConflict { address: STACK.into(), mac: OTHER }]);
+}
+
+/// A stack on one of two queues of an interface.
+fn on_queue(queue: usize, change: impl Fn(&mut StackConfig)) -> Script {
+    Script::builder()
+        .stack(|config| {
+            config.interface.addresses.clear();
+            (config.interface.queues, config.interface.queue) = (2, queue);
+            change(config);
+        })
+        .start()
+}
+
+/// What each has found out that concerns the other.
+fn exchange(one: &mut Script, other: &mut Script) {
+    loop {
+        let (here, there) = (one.stack().next_notice(), other.stack().next_notice());
+        if here.is_none() && there.is_none() {
+            return;
+        }
+        here.iter().for_each(|notice| other.stack().receive_notice(notice));
+        there.iter().for_each(|notice| one.stack().receive_notice(notice));
+    }
+}
+
+#[test]
+fn of_several_queues_the_first_asks_and_all_learn_the_address_wherever_the_answers_arrive() {
+    let dhcp = |config: &mut StackConfig| config.interface.dhcp = true;
+    let (mut first, mut second) = (on_queue(0, dhcp), on_queue(1, dhcp));
+    assert!(message(&mut second, Duration::from_secs(30)).is_none(), "the second asks for nothing");
+    let discover = message(&mut first, Duration::from_secs(2)).expect("a DHCPDISCOVER");
+    answer(&mut second, &discover, 2, LEASED, 600);
+    exchange(&mut first, &mut second);
+    let request = message(&mut first, Duration::from_secs(1)).expect("a DHCPREQUEST");
+    answer(&mut second, &request, 5, LEASED, 600);
+    exchange(&mut first, &mut second);
+    first.run_for(Duration::from_secs(20));
+    exchange(&mut first, &mut second);
+    for script in [&mut first, &mut second] {
+        let socket = script.stack().udp_bind(SocketAddr::from((LEASED, 53)));
+        assert!(socket.is_ok(), "the address is both stacks'");
+        let events: Vec<_> = std::iter::from_fn(|| script.stack().next_network_event()).collect();
+        assert!(events.contains(&NetworkEvent::AddressGained("10.0.0.9/24".parse().unwrap())), "{events:?}");
+        assert!(events.contains(&NetworkEvent::RouterGained(PEER.into())), "{events:?}");
+    }
+    // Without the server, the address goes as it came.
+    first.run_for(Duration::from_secs(700));
+    exchange(&mut first, &mut second);
+    for script in [&mut first, &mut second] {
+        assert!(script.stack().udp_bind(SocketAddr::from((LEASED, 54))).is_err(), "the address is nobody's");
+    }
+}
+
+#[test]
+fn of_several_queues_the_first_probes_and_hears_of_conflicts_wherever_they_arrive() {
+    let probe = |config: &mut StackConfig| {
+        config.interface.addresses.push(format!("{LEASED}/24").parse().unwrap());
+        config.interface.conflict_detection = ConflictDetection::Probe;
+    };
+    let (mut first, mut second) = (on_queue(0, probe), on_queue(1, probe));
+    second.run_for(Duration::from_secs(2));
+    second.expect_nothing();
+    first.run_for(Duration::from_secs(2));
+    assert!(first.skip() > 0, "the first probes");
+    second.inject_frame(&arp(
+        ArpOperation::Reply,
+        (OTHER, LEASED),
+        (Script::STACK_MAC, Ipv4Addr::UNSPECIFIED),
+    ));
+    exchange(&mut first, &mut second);
+    first.run_for(Duration::from_secs(20));
+    exchange(&mut first, &mut second);
+    for script in [&mut first, &mut second] {
+        assert!(script.stack().udp_bind(SocketAddr::from((LEASED, 53))).is_err(), "somebody else has it");
+    }
+    let (mut first, mut second) = (on_queue(0, probe), on_queue(1, probe));
+    first.run_for(Duration::from_secs(20));
+    exchange(&mut first, &mut second);
+    assert!(second.stack().udp_bind(SocketAddr::from((LEASED, 53))).is_ok(), "nobody else has it");
 }
