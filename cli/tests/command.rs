@@ -72,6 +72,44 @@ fn check_shows_what_a_sound_configuration_builds() {
 }
 
 #[test]
+fn check_shows_where_addresses_come_from_and_what_lies_beyond() {
+    let (_folder, path) = file(
+        "[backend]\n\
+         kind = \"memory\"\n\
+         [interface]\n\
+         addresses = [\"10.0.0.2/24\", \"fd00::2/64\"]\n\
+         dhcp = true\n\
+         autoconfigure = true\n\
+         vlan = 42\n\
+         conflict-detection = \"probe\"\n\
+         [[routes]]\n\
+         to = \"0.0.0.0/0\"\n\
+         via = \"10.0.0.1\"\n\
+         metric = 10\n\
+         [[routes]]\n\
+         to = \"::/0\"\n\
+         via = \"fd00::1\"\n\
+         [[neighbors]]\n\
+         address = \"fd00::9\"\n\
+         mac = \"02:00:00:00:00:09\"\n",
+    );
+
+    let output = check(&path);
+
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(
+        stdout(&output),
+        "lanes       1, not pinned, park after 20µs\n\
+         backend     memory, 1024 frames each way, without offload\n\
+         interface   10.0.0.2/24, fd00::2/64, one from a DHCP server, those that IPv6 routers advertise, MTU 1500, \
+         VLAN 42, addresses probed\n\
+         route       0.0.0.0/0 via 10.0.0.1, metric 10\n\
+         route       ::/0 via fd00::1\n\
+         neighbor    fd00::9 at 02:00:00:00:00:09\n"
+    );
+}
+
+#[test]
 fn check_fills_in_the_defaults_for_scripts() {
     let (_folder, path) = file(SOUND);
 

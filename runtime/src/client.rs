@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netlane_core::BindOptions;
+use ipnet::IpNet;
+use netlane_core::{BindOptions, Route};
 
-pub use error::{BindError, ConnectError, LaneGone, PollError, RecvError, SendError, WaitError};
+pub use error::{
+    BindError, ConnectError, LaneGone, NetworkError, PollError, RecvError, SendError, WaitError,
+};
 pub use poller::{PollEvent, Poller};
 pub use socket::{Socket, SocketKind};
 
 use crate::counters::Counters;
-use crate::shared::{Capacity, Failure, Interest, Question, Region, Request};
+use crate::shared::{Capacity, Failure, Interest, NetworkChange, Question, Region, Request};
 use part::Part;
 
 mod datagrams;
@@ -177,6 +180,49 @@ impl Client {
         let slot = (lane * self.shared.region.shape().slots) as u32;
         assert!(lane < self.lanes(), "there is no lane {lane}");
         self.shared.ask(slot, Question::Counters).map(Counters::new)
+    }
+
+    /// Gives the stack one more address, and the way to its subnet. One of IPv6 is the stack's a second or two later, unless
+    /// somebody else has it.
+    ///
+    /// # Errors
+    /// [`NetworkError`].
+    pub fn add_address(&self, address: IpNet) -> Result<(), NetworkError> {
+        self.change_network(NetworkChange::AddAddress(address))
+    }
+
+    /// Takes one of the stack's addresses away, with the way to its subnet. What uses it ends.
+    ///
+    /// # Errors
+    /// [`NetworkError`].
+    pub fn remove_address(&self, address: IpAddr) -> Result<(), NetworkError> {
+        self.change_network(NetworkChange::RemoveAddress(address))
+    }
+
+    /// Adds a route over a gateway in one of the stack's subnets.
+    ///
+    /// # Errors
+    /// [`NetworkError`].
+    pub fn add_route(&self, route: Route) -> Result<(), NetworkError> {
+        self.change_network(NetworkChange::AddRoute(route))
+    }
+
+    /// Removes a route.
+    ///
+    /// # Errors
+    /// [`NetworkError`].
+    pub fn remove_route(&self, route: Route) -> Result<(), NetworkError> {
+        self.change_network(NetworkChange::RemoveRoute(route))
+    }
+
+    /// Has every lane make a change, and returns the first error.
+    fn change_network(&self, change: NetworkChange) -> Result<(), NetworkError> {
+        let ask = |lane: usize| {
+            let slot = (lane * self.shared.region.shape().slots) as u32;
+            NetworkError::of_code(self.shared.ask(slot, Question::Network(change))?.first())
+        };
+        let outcomes: Vec<_> = (0..self.lanes()).map(ask).collect();
+        outcomes.into_iter().collect()
     }
 
     fn bind_datagrams(

@@ -60,8 +60,8 @@ mod lane;
 mod shared;
 
 pub use client::{
-    BindError, Client, ConnectError, LaneGone, PollError, PollEvent, Poller, RecvError, SendError, Socket,
-    SocketKind, WaitError,
+    BindError, Client, ConnectError, LaneGone, NetworkError, PollError, PollEvent, Poller, RecvError,
+    SendError, Socket, SocketKind, WaitError,
 };
 pub use counters::Counters;
 pub use host::{Host, Port, StartError};

@@ -2,7 +2,7 @@
 
 pub(crate) use bell::{Bell, Interest};
 pub(crate) use control::{Control, Failure, Status};
-pub(crate) use job::{Ends, Job, Question, Request};
+pub(crate) use job::{Ends, Job, NetworkChange, Question, Request};
 pub(crate) use layout::Shape;
 pub(crate) use region::{Capacity, KEPT, Region};
 

@@ -1,6 +1,6 @@
 //! Why a call did not do what it should.
 
-use netlane_core::SocketError;
+use netlane_core::{AddressError, RouteError, SocketError};
 
 use super::OpenError;
 use crate::shared::Failure;
@@ -57,6 +57,76 @@ pub enum BindError {
     /// The lane has ended.
     #[error(transparent)]
     LaneGone(#[from] LaneGone),
+}
+
+/// Why an address or a route was not added or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// It is there already.
+    #[error("the address or route is there already")]
+    Exists,
+    /// It is not there.
+    #[error("there is no such address or route")]
+    NotThere,
+    /// The address is no host's: a group, everybody, or nobody.
+    #[error("the address is no host's: choose that of one host")]
+    NotHost,
+    /// The gateway is in none of the stack's subnets.
+    #[error("the gateway is in none of the stack's subnets: add an address first")]
+    Unreachable,
+    /// The table of routes is full.
+    #[error("there are too many routes: remove some, or raise `limits.routes`")]
+    TableFull,
+    /// A lane has ended.
+    #[error(transparent)]
+    LaneGone(#[from] LaneGone),
+}
+
+impl NetworkError {
+    /// How a lane answers: 0 where nothing is wrong.
+    pub(crate) fn code(outcome: Result<(), Self>) -> u64 {
+        match outcome {
+            Ok(()) => 0,
+            Err(Self::Exists) => 1,
+            Err(Self::NotThere) => 2,
+            Err(Self::NotHost) => 3,
+            Err(Self::Unreachable) => 4,
+            Err(Self::TableFull) => 5,
+            Err(Self::LaneGone(_)) => 6,
+        }
+    }
+
+    pub(super) fn of_code(code: Option<&u64>) -> Result<(), Self> {
+        match code {
+            Some(0) => Ok(()),
+            Some(1) => Err(Self::Exists),
+            Some(2) => Err(Self::NotThere),
+            Some(3) => Err(Self::NotHost),
+            Some(4) => Err(Self::Unreachable),
+            Some(5) => Err(Self::TableFull),
+            _ => Err(Self::LaneGone(LaneGone)),
+        }
+    }
+}
+
+impl From<AddressError> for NetworkError {
+    fn from(error: AddressError) -> Self {
+        match error {
+            AddressError::Exists => Self::Exists,
+            AddressError::NotHost => Self::NotHost,
+            AddressError::TableFull => Self::TableFull,
+        }
+    }
+}
+
+impl From<RouteError> for NetworkError {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::Exists => Self::Exists,
+            RouteError::Unreachable => Self::Unreachable,
+            RouteError::TableFull => Self::TableFull,
+        }
+    }
 }
 
 /// Why nothing was sent.

@@ -8,7 +8,8 @@ use netlane_packet_io::PacketIo;
 
 use super::Lane;
 use super::slots::{Accepted, Kind};
-use crate::shared::{Capacity, Failure, Interest, Job, Question, Request, Status};
+use crate::client::NetworkError;
+use crate::shared::{Capacity, Failure, Interest, Job, NetworkChange, Question, Request, Status};
 
 impl<I: PacketIo + Waitable> Lane<I> {
     pub(super) fn do_job(&mut self, job: Job) {
@@ -190,11 +191,26 @@ impl<I: PacketIo + Waitable> Lane<I> {
         let report = &self.region.lane(self.index).report;
         match question {
             Question::Counters => report.answer(ticket, self.counted()),
+            Question::Network(change) => {
+                let outcome = self.change_network(change);
+                let report = &self.region.lane(self.index).report;
+                report.answer(ticket, std::iter::once(NetworkError::code(outcome)));
+            }
             Question::State => {
                 let socket = self.stack.buffers().slots.get(slot).and_then(|slot| slot.socket);
                 let state = socket.and_then(|socket| self.stack.tcp_state(socket).ok());
                 report.answer(ticket, std::iter::once(state.map_or(0, state_code)));
             }
+        }
+    }
+
+    fn change_network(&mut self, change: NetworkChange) -> Result<(), NetworkError> {
+        let there = |was: bool| if was { Ok(()) } else { Err(NetworkError::NotThere) };
+        match change {
+            NetworkChange::AddAddress(net) => Ok(self.stack.add_address(net)?),
+            NetworkChange::RemoveAddress(address) => there(self.stack.remove_address(address)),
+            NetworkChange::AddRoute(route) => Ok(self.stack.add_route(route)?),
+            NetworkChange::RemoveRoute(route) => there(self.stack.remove_route(&route)),
         }
     }
 

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use netlane_core::packet_io::IpVersion;
-use netlane_core::{BindOptions, GroupChange, KeepAlive};
+use netlane_core::{BindOptions, GroupChange, KeepAlive, Route};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A [`Request`] for one slot, as it travels through a job ring.
@@ -69,6 +70,52 @@ pub(crate) enum Question {
     State,
     /// What the lane has counted.
     Counters,
+    /// What becomes of a change to the stack's addresses and routes.
+    Network(NetworkChange),
+}
+
+/// A change to what a lane's stack has on its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NetworkChange {
+    AddAddress(IpNet),
+    RemoveAddress(IpAddr),
+    AddRoute(Route),
+    RemoveRoute(Route),
+}
+
+impl NetworkChange {
+    /// The number of the change, and its addresses: a network's prefix length stands in its port's place, and a metric in
+    /// the word of its own that asking leaves.
+    fn into_job(self, ticket: u32, slot: u32) -> Job {
+        let end = |address, port: u8| SocketAddr::new(address, u16::from(port));
+        let of_route = |Route { to, via, metric }| {
+            (Ends::to_words(Some(end(to.addr(), to.prefix_len())), Some(end(via, 0))), metric)
+        };
+        let (kind, (words, wake)) = match self {
+            Self::AddAddress(net) => {
+                (ADD_ADDRESS, (Ends::to_words(Some(end(net.addr(), net.prefix_len())), None), 0))
+            }
+            Self::RemoveAddress(address) => {
+                (REMOVE_ADDRESS, (Ends::to_words(Some(end(address, 0)), None), 0))
+            }
+            Self::AddRoute(route) => (ADD_ROUTE, of_route(route)),
+            Self::RemoveRoute(route) => (REMOVE_ROUTE, of_route(route)),
+        };
+        Job { kind, slot, wake, value: ticket, words }
+    }
+
+    fn of_job(kind: u32, ends: Ends, metric: u32) -> Option<Self> {
+        let local = ends.local?;
+        let net = || IpNet::new(local.ip(), u8::try_from(local.port()).ok()?).ok();
+        let route = || Some(Route { to: net()?, via: ends.remote?.ip(), metric });
+        Some(match kind {
+            ADD_ADDRESS => Self::AddAddress(net()?),
+            REMOVE_ADDRESS => Self::RemoveAddress(local.ip()),
+            ADD_ROUTE => Self::AddRoute(route()?),
+            REMOVE_ROUTE => Self::RemoveRoute(route()?),
+            _ => return None,
+        })
+    }
 }
 
 impl Request {
@@ -106,6 +153,7 @@ impl Request {
             Self::UserTimeout(Some(timeout)) => job(USER_TIMEOUT, 0, 0, [nanos(timeout), 0, 0, 0, 0]),
             Self::Ask { question: Question::State, ticket } => job(ASK_STATE, 0, ticket, none),
             Self::Ask { question: Question::Counters, ticket } => job(ASK_COUNTERS, 0, ticket, none),
+            Self::Ask { question: Question::Network(change), ticket } => change.into_job(ticket, slot),
         }
     }
 }
@@ -146,6 +194,10 @@ impl Job {
             USER_TIMEOUT => Request::UserTimeout(Some(Duration::from_nanos(words[0]))),
             ASK_STATE => Request::Ask { question: Question::State, ticket: value },
             ASK_COUNTERS => Request::Ask { question: Question::Counters, ticket: value },
+            ADD_ADDRESS | REMOVE_ADDRESS | ADD_ROUTE | REMOVE_ROUTE => {
+                let change = NetworkChange::of_job(kind, ends, wake)?;
+                Request::Ask { question: Question::Network(change), ticket: value }
+            }
             _ => return None,
         })
     }
@@ -172,6 +224,10 @@ const DONT_FRAGMENT: u32 = 17;
 const NO_USER_TIMEOUT: u32 = 18;
 const USER_TIMEOUT: u32 = 19;
 const TAKE_JOINED: u32 = 20;
+const ADD_ADDRESS: u32 = 21;
+const REMOVE_ADDRESS: u32 = 22;
+const ADD_ROUTE: u32 = 23;
+const REMOVE_ROUTE: u32 = 24;
 
 /// A socket that is to be bound has no peer, whose first word has the options, a bit each.
 fn bind_words(local: SocketAddr, options: BindOptions) -> [u64; 5] {
@@ -274,6 +330,9 @@ mod tests {
     fn a_request_arrives_as_it_was_sent() {
         let keepalive =
             KeepAlive { idle: Duration::from_secs(7_200), interval: Duration::from_millis(1), probes: 9 };
+        let net: IpNet = "fd00::1/64".parse().expect("a network");
+        let route = Route { to: net, via: any("[fd00::2]:0").ip(), metric: u32::MAX };
+        let network = |change| Request::Ask { question: Question::Network(change), ticket: 7 };
         let [group, source] = ["[ff05::1]:0", "[fd00::1]:0"].map(|end| any(end).ip());
         let shared = BindOptions { reuse_address: true, ..BindOptions::default() };
         let divided = BindOptions { reuse_port: true, only_v6: true, ..BindOptions::default() };
@@ -308,6 +367,10 @@ mod tests {
             Request::UserTimeout(Some(Duration::from_millis(1_500))),
             Request::Ask { question: Question::State, ticket: 3 },
             Request::Ask { question: Question::Counters, ticket: u32::MAX },
+            network(NetworkChange::AddAddress(net)),
+            network(NetworkChange::RemoveAddress(net.addr())),
+            network(NetworkChange::AddRoute(route)),
+            network(NetworkChange::RemoveRoute(route)),
         ] {
             let job = request.into_job(5);
             assert_eq!((job.slot, job.request()), (5, Some(request)));

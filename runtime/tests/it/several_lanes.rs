@@ -1,7 +1,7 @@
 //! A host with two lanes, and a peer on the link of each.
 
 use netlane_backends::memory::{MemoryConfig, pair};
-use netlane_runtime::{Host, Readiness, TcpState};
+use netlane_runtime::{ConnectError, Host, NetworkError, Readiness, Route, TcpState};
 
 use crate::stream::{read_full, write_all};
 use crate::two_hosts::{SERVER, accept, config, soon};
@@ -55,4 +55,35 @@ fn a_poller_and_a_wait_hear_of_datagrams_on_every_lane() {
         assert_eq!(&bytes[..n], address.as_bytes());
         assert_eq!(Some(header.remote), theirs.local_addr());
     }
+}
+
+#[test]
+fn addresses_and_routes_come_and_go_on_every_lane() {
+    let (host, peers) = start();
+    let client = host.client();
+    let added = "10.0.0.77/24".parse().unwrap();
+    client.add_address(added).unwrap();
+    assert_eq!(client.add_address(added), Err(NetworkError::Exists));
+    assert_eq!(client.add_address("224.0.0.1/4".parse().unwrap()), Err(NetworkError::NotHost));
+    let listener = client.tcp_listen("10.0.0.77:80".parse().unwrap(), 8).unwrap();
+    for peer in &peers {
+        let _ours = peer.client().tcp_connect(None, listener.local_addr().unwrap(), soon()).unwrap();
+        accept(&listener);
+    }
+    client.remove_address(added.addr()).unwrap();
+    assert_eq!(client.remove_address(added.addr()), Err(NetworkError::NotThere));
+    let far = "192.0.2.1:80".parse().unwrap();
+    for _ in 0..2 {
+        assert_eq!(client.tcp_connect(None, far, soon()).unwrap_err(), ConnectError::NoRoute);
+    }
+    let route =
+        |via: &str| Route { to: "192.0.2.0/24".parse().unwrap(), via: via.parse().unwrap(), metric: 5 };
+    assert_eq!(client.add_route(route("172.16.0.1")), Err(NetworkError::Unreachable));
+    client.add_route(route("10.0.0.11")).unwrap();
+    for _ in 0..2 {
+        client.tcp_begin_connect(None, far).unwrap();
+    }
+    client.remove_route(route("10.0.0.11")).unwrap();
+    assert_eq!(client.remove_route(route("10.0.0.11")), Err(NetworkError::NotThere));
+    assert_eq!(client.tcp_connect(None, far, soon()).unwrap_err(), ConnectError::NoRoute);
 }

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 
 use clap::builder::styling::Style;
-use netlane_config::{Backend, Config, Impairment, Probability};
+use ipnet::IpNet;
+use netlane_config::{Backend, Config, ConflictDetection, Impairment, Probability};
 use serde::Serialize;
 
 use crate::machine::cpu;
@@ -38,7 +39,10 @@ impl Plan {
         if let Some(host) = self.config.interface.host_address {
             lines.push(("host", format!("{host} on the kernel's end")));
         }
-        lines.extend(routes.iter().map(|route| ("route", format!("{} via {}", route.to, route.via))));
+        lines.extend(routes.iter().map(|route| {
+            let metric = if route.metric == 0 { String::new() } else { format!(", metric {}", route.metric) };
+            ("route", format!("{} via {}{metric}", route.to, route.via))
+        }));
         lines.extend(neighbors.iter().map(|one| ("neighbor", format!("{} at {}", one.address, one.mac))));
         if let Some(capture) = capture {
             lines.push(("capture", format!("to {}", capture.file.display())));
@@ -76,12 +80,24 @@ impl Plan {
 
     fn interface(&self) -> String {
         let interface = &self.config.interface;
-        let mut text = format!("{}, MTU {}", listed(&interface.addresses), interface.mtu);
+        let mut addresses: Vec<String> = interface.addresses.iter().map(IpNet::to_string).collect();
+        if interface.dhcp {
+            addresses.push("one from a DHCP server".to_owned());
+        }
+        if interface.autoconfigure {
+            addresses.push("those that IPv6 routers advertise".to_owned());
+        }
+        let mut text = format!("{}, MTU {}", listed(&addresses), interface.mtu);
         if let Some(mac) = interface.mac {
             text += &format!(", MAC {mac}");
         }
         if let Some(vlan) = interface.vlan {
             text += &format!(", VLAN {vlan}");
+        }
+        match interface.conflict_detection {
+            ConflictDetection::Off => {}
+            ConflictDetection::Defend => text += ", addresses defended",
+            ConflictDetection::Probe => text += ", addresses probed",
         }
         text
     }
