@@ -4,6 +4,7 @@
 //! See the tests in `tests/it`.
 #![deny(missing_docs)]
 
+pub mod bulk;
 pub mod bytes;
 pub mod iperf3;
 pub mod namespace;

@@ -4,10 +4,11 @@ use std::fs;
 use std::net::{self, IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use netlane_config::{Backend, Capture, Config};
 use netlane_examples::http;
+use netlane_interop::bulk::{from_kernel, to_kernel};
 use netlane_interop::bytes::{receive, send};
 use netlane_interop::iperf3::{self, Test};
 use netlane_interop::namespace::with_programs;
@@ -20,8 +21,6 @@ use netlane_posix::{PingSocket, TcpListener, TcpStream, UdpSocket};
 const KERNEL: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1);
 /// netlane's address.
 const NETLANE_V6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2);
-/// Bytes each way.
-const LEN: u64 = 256 << 20;
 
 /// A wire with addresses of both families at both ends.
 fn wire() -> Wire {
@@ -78,56 +77,22 @@ fn all_nodes_and_the_link_local_address_answer_too() {
 
 #[test]
 fn much_arrives_from_the_kernel() {
-    with_programs(&["ip"], || from_kernel(&wire()));
+    with_programs(&["ip"], || from_kernel(at_netlane(0), &wire()));
 }
 
 #[test]
 fn much_arrives_from_the_kernel_without_offloads() {
-    with_programs(&["ip"], || from_kernel(&configured(without_offloads)));
+    with_programs(&["ip"], || from_kernel(at_netlane(0), &configured(without_offloads)));
 }
 
 #[test]
 fn much_arrives_at_the_kernel() {
-    with_programs(&["ip"], || to_kernel(&wire()));
+    with_programs(&["ip"], || to_kernel(at_kernel(0), &wire()));
 }
 
 #[test]
 fn much_arrives_at_the_kernel_without_offloads() {
-    with_programs(&["ip"], || to_kernel(&configured(without_offloads)));
-}
-
-fn from_kernel(wire: &Wire) {
-    let listener = TcpListener::bind(wire.net(), at_netlane(0)).expect("a listener");
-    let address = listener.local_addr().expect("a bound listener");
-    let kernel = thread::spawn(move || {
-        let mut stream = net::TcpStream::connect(address).expect("a connection");
-        send(&mut stream, LEN).expect("all is sent")
-    });
-    let (mut stream, _) = listener.accept().expect("a connection");
-    let started = Instant::now();
-    let received = receive(&mut stream).expect("all arrives");
-    measured("from the kernel", started);
-    assert_eq!(received, kernel.join().expect("the kernel's side"));
-}
-
-fn to_kernel(wire: &Wire) {
-    let listener = net::TcpListener::bind(at_kernel(0)).expect("a listener");
-    let address = listener.local_addr().expect("a bound listener");
-    let kernel = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a connection");
-        receive(&mut stream).expect("all arrives")
-    });
-    let mut stream = TcpStream::connect(wire.net(), address).expect("a connection");
-    let started = Instant::now();
-    let sent = send(&mut stream, LEN).expect("all is sent");
-    drop(stream);
-    assert_eq!(kernel.join().expect("the kernel's side"), sent);
-    measured("to the kernel", started);
-}
-
-fn measured(what: &str, started: Instant) {
-    let seconds = started.elapsed().as_secs_f64();
-    println!("MEASURED {what} over IPv6: {seconds:.1} s, {:.0} Mbit/s", LEN as f64 * 8e-6 / seconds);
+    with_programs(&["ip"], || to_kernel(at_kernel(0), &configured(without_offloads)));
 }
 
 #[test]

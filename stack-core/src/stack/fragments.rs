@@ -10,9 +10,7 @@ use crate::fragments::{Expired, Outcome, PacketKey, Part, Whole};
 use crate::wire::icmpv4::{self, TimeExceeded};
 use crate::wire::icmpv6;
 use crate::wire::ipv6::extensions::{self, FRAGMENT_HEADER_LEN, Upper};
-use crate::wire::{
-    Fragment, Icmpv4Repr, Icmpv6Repr, Ipv4Packet, Ipv6Packet, MacAddr, NdpRepr, Protocol, ecn, ipv4,
-};
+use crate::wire::{Fragment, Icmpv4Repr, Icmpv6Repr, Ipv4Packet, Ipv6Packet, MacAddr, ecn, ipv4};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Takes a part of a packet to one of our addresses, or to a group. The last one that was missing makes it a
@@ -117,11 +115,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         match packet.upper() {
             // Nobody honest cuts a part once more.
             Ok(upper) if upper.fragment.is_some() => self.counters.rx_malformed += 1,
-            // RFC 6980 §5: nobody honest cuts them, and who does wants to pass filters.
-            Ok(upper) if upper.protocol == Protocol::ICMPV6 && NdpRepr::is_one(upper.payload) => {
-                self.counters.rx_fragmented_ndp += 1;
+            Ok(upper) => {
+                let upper = Upper { fragmented: true, ..upper };
+                self.receive_upper(&packet, sender, &upper, RxOffload::default(), false);
             }
-            Ok(upper) => self.receive_upper(&packet, sender, &upper, RxOffload::default(), false),
             Err(refusal) => self.refuse(&packet, refusal),
         }
     }
@@ -141,12 +138,12 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 if !icmpv4::is_about_an_error(&first) {
                     let quote = icmpv4::quote(&first);
                     let message = Icmpv4Repr::TimeExceeded { reason: TimeExceeded::Reassembly, quote };
-                    self.send_error(destination, source, &message);
+                    self.send_error(Some(destination), source, &message);
                 }
             } else if !icmpv6::is_about_an_error(&first) {
                 let quote = icmpv6::quote(&first);
                 let message = Icmpv6Repr::TimeExceeded { reason: icmpv6::TimeExceeded::Reassembly, quote };
-                self.send_error_v6(Some(destination), source, &message);
+                self.send_error(Some(destination), source, &message);
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::socket::{Readiness, SocketError};
 use crate::tcp::connection::State;
 use crate::tcp::{Decision, Endpoint, FourTuple, SeqNumber};
 use crate::wire::icmpv4::{self, Unreachable};
-use crate::wire::{Icmpv4Repr, Malformed, Protocol, Quoted, QuotedTransport, ecn, icmpv6};
+use crate::wire::{Icmpv4Repr, Icmpv6Repr, Malformed, Protocol, Quoted, QuotedTransport, Sum, ecn, icmpv6};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     pub(super) fn receive_icmp(&mut self, incoming: &Incoming<'_>) {
@@ -23,7 +23,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             // RFC 1122 §3.2.2.6: an echo to a group or to everybody need not be answered.
             Icmpv4Repr::EchoRequest { ident, seq, data } if incoming.unicast => {
                 let reply = Icmpv4Repr::EchoReply { ident, seq, data };
-                self.send_icmp(incoming.destination, incoming.source, &reply);
+                self.send_icmp(Some(incoming.destination), incoming.source, &reply);
             }
             Icmpv4Repr::EchoRequest { .. } => self.counters.rx_other_address += 1,
             Icmpv4Repr::EchoReply { ident, seq, data } => self.receive_echo_reply(incoming, ident, seq, data),
@@ -61,11 +61,16 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
         let quote = icmpv4::quote(incoming.packet);
         let message = Icmpv4Repr::DestinationUnreachable { reason, quote };
-        self.send_error(incoming.destination, incoming.source, &message);
+        self.send_error(Some(incoming.destination), incoming.source, &message);
     }
 
-    /// Sends an error, within the bounds of what strangers can make us send.
-    pub(super) fn send_error(&mut self, source: Address, destination: Address, message: &Icmpv4Repr<'_>) {
+    /// Sends an error, within the bounds of what strangers can make us send (RFC 1812 §4.3.2.8, RFC 4443 §2.4 (f)).
+    pub(super) fn send_error(
+        &mut self,
+        source: Option<Address>,
+        destination: Address,
+        message: &impl IcmpMessage,
+    ) {
         if self.errors.allow(self.now) {
             self.send_icmp(source, destination, message);
         } else {
@@ -73,11 +78,17 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         }
     }
 
-    fn send_icmp(&mut self, source: Address, destination: Address, message: &Icmpv4Repr<'_>) {
+    /// Sends a message, from the address that suits its destination where `source` is `None`.
+    pub(super) fn send_icmp<M: IcmpMessage>(
+        &mut self,
+        source: Option<Address>,
+        destination: Address,
+        message: &M,
+    ) {
         let packet = Outgoing {
-            source: Some(source),
+            source,
             destination,
-            protocol: Protocol::ICMP,
+            protocol: M::PROTOCOL,
             len: message.len(),
             piece: message.len(),
             fragmentation: Fragmentation::Anywhere,
@@ -85,7 +96,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             ecn: ecn::NOT_CAPABLE,
         };
         let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
-            message.emit(slot.bytes);
+            message.emit(slot.pseudo, slot.bytes);
             TxOffload::default()
         });
         if sent.is_err() {
@@ -214,5 +225,41 @@ impl Failure {
             Self::Refused => SocketError::Refused,
             Self::Unreachable | Self::Passing => SocketError::Unreachable,
         }
+    }
+}
+
+/// A message of either version, to be sent.
+pub(super) trait IcmpMessage {
+    /// What carries it.
+    const PROTOCOL: Protocol;
+
+    /// Bytes that [`emit`](Self::emit) writes.
+    fn len(&self) -> usize;
+
+    /// Writes the message. `pseudo` is the sum of the pseudo-header, where the checksum covers it.
+    fn emit(&self, pseudo: Sum, out: &mut [u8]);
+}
+
+impl IcmpMessage for Icmpv4Repr<'_> {
+    const PROTOCOL: Protocol = Protocol::ICMP;
+
+    fn len(&self) -> usize {
+        Icmpv4Repr::len(self)
+    }
+
+    fn emit(&self, _: Sum, out: &mut [u8]) {
+        Icmpv4Repr::emit(self, out);
+    }
+}
+
+impl IcmpMessage for Icmpv6Repr<'_> {
+    const PROTOCOL: Protocol = Protocol::ICMPV6;
+
+    fn len(&self) -> usize {
+        Icmpv6Repr::len(self)
+    }
+
+    fn emit(&self, pseudo: Sum, out: &mut [u8]) {
+        Icmpv6Repr::emit(self, pseudo, out);
     }
 }

@@ -2,19 +2,17 @@
 
 use core::net::IpAddr;
 
-use netlane_packet_io::{PacketIo, TxOffload};
+use netlane_packet_io::PacketIo;
 
 use super::Stack;
 use super::icmp::Failure;
 use super::ingress::Incoming;
-use super::link::{Fragmentation, Outgoing};
-use crate::address::Address;
 use crate::buffers::Buffers;
 use crate::multicast::memberships::Dialect;
 use crate::wire::icmpv6::{self, ParameterProblem, Unreachable};
 use crate::wire::ipv6::extensions::Refusal;
 use crate::wire::mld::MldQuery;
-use crate::wire::{Icmpv6Repr, Ipv6Packet, Ipv6Repr, MacAddr, NdpRepr, Protocol, Quoted, ecn};
+use crate::wire::{Icmpv6Repr, Ipv6Packet, Ipv6Repr, MacAddr, NdpRepr, Quoted};
 
 impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Takes a message in a packet with the header `ip`, which the station `sender` has sent.
@@ -34,7 +32,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 let reply = Icmpv6Repr::EchoReply { ident, seq, data };
                 // RFC 4443 §4.2: what was asked of a group is answered from an address of ours.
                 let source = incoming.unicast.then_some(incoming.destination);
-                self.send_icmpv6(source, incoming.source, &reply);
+                self.send_icmp(source, incoming.source, &reply);
             }
             Icmpv6Repr::EchoReply { ident, seq, data } => self.receive_echo_reply(incoming, ident, seq, data),
             Icmpv6Repr::DestinationUnreachable { reason, quote } => {
@@ -85,7 +83,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         if incoming.unicast {
             let quote = icmpv6::quote(incoming.packet);
             let message = Icmpv6Repr::DestinationUnreachable { reason, quote };
-            self.send_error_v6(Some(incoming.destination), incoming.source, &message);
+            self.send_error(Some(incoming.destination), incoming.source, &message);
         }
     }
 
@@ -102,40 +100,6 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         let quote = icmpv6::quote(packet.bytes);
         let message = Icmpv6Repr::ParameterProblem { problem, pointer: pointer.into(), quote };
         let source = (!dst.is_multicast()).then_some(dst.into());
-        self.send_error_v6(source, src.into(), &message);
-    }
-
-    /// Sends an error, within the bounds of what strangers can make us send (RFC 4443 §2.4 (f)).
-    pub(super) fn send_error_v6(
-        &mut self,
-        source: Option<Address>,
-        destination: Address,
-        message: &Icmpv6Repr<'_>,
-    ) {
-        if self.errors.allow(self.now) {
-            self.send_icmpv6(source, destination, message);
-        } else {
-            self.counters.tx_suppressed += 1;
-        }
-    }
-
-    fn send_icmpv6(&mut self, source: Option<Address>, destination: Address, message: &Icmpv6Repr<'_>) {
-        let packet = Outgoing {
-            source,
-            destination,
-            protocol: Protocol::ICMPV6,
-            len: message.len(),
-            piece: message.len(),
-            fragmentation: Fragmentation::Anywhere,
-            hops: None,
-            ecn: ecn::NOT_CAPABLE,
-        };
-        let sent = self.link.send_ip(self.now, &mut self.counters, packet, |slot| {
-            message.emit(slot.pseudo, slot.bytes);
-            TxOffload::default()
-        });
-        if sent.is_err() {
-            self.counters.tx_suppressed += 1;
-        }
+        self.send_error(source, src.into(), &message);
     }
 }

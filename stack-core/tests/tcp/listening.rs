@@ -53,11 +53,16 @@ fn without_cookies(change: impl FnOnce(&mut StackConfig)) -> Script {
     Script::builder().stack(|config| config.tcp.syn_cookies = SynCookies::Off).stack(change).start()
 }
 
-fn full_of_two_handshakes(script: &mut Script) {
-    for port in [1_001, 1_002] {
+/// SYNs from these ports, each of which is answered.
+fn begin_handshakes(script: &mut Script, ports: impl IntoIterator<Item = u16>) {
+    for port in ports {
         script.inject(syn().port(port));
         script.expect(syn_ack().port(port));
     }
+}
+
+fn full_of_two_handshakes(script: &mut Script) {
+    begin_handshakes(script, [1_001, 1_002]);
     script.inject(syn().port(1_003));
     script.expect_nothing();
     assert_eq!(script.stack().counters().tcp_syn_queue_full, 1);
@@ -72,10 +77,7 @@ fn one_connection_more_than_the_backlog_waits_to_be_accepted() {
     let mut script = Script::new();
     // As in Linux: a listener with a backlog of 0 serves one after the other.
     let listener = script.stack().tcp_listen(Script::STACK, 0).unwrap();
-    for port in [1_001, 1_002] {
-        script.inject(syn().port(port));
-        script.expect(syn_ack().port(port));
-    }
+    begin_handshakes(&mut script, [1_001, 1_002]);
     script.inject(ack(1).port(1_001));
     script.inject(ack(1).port(1_002));
     assert_eq!(script.stack().counters().tcp_passive_opens, 1);
@@ -102,10 +104,7 @@ fn syns_are_dropped_while_the_accept_queue_is_full() {
 fn client_whose_handshake_finds_the_accept_queue_full_sends_its_data_once_more_and_is_let_in() {
     let mut script = Script::new();
     let listener = script.stack().tcp_listen(Script::STACK, 0).unwrap();
-    for port in [1_001, 1_002] {
-        script.inject(syn().port(port));
-        script.expect(syn_ack().port(port));
-    }
+    begin_handshakes(&mut script, [1_001, 1_002]);
     script.inject(ack(1).port(1_001));
     // It believes that it is connected. Nothing tells it otherwise: no acknowledgement, and no reset.
     script.inject(ack(1).port(1_002));
@@ -125,10 +124,7 @@ fn client_whose_handshake_finds_the_accept_queue_full_sends_its_data_once_more_a
 fn no_backlog_is_larger_than_the_configuration_allows() {
     let mut script = Script::builder().stack(|config| config.limits.accept_queue = 2).start();
     script.stack().tcp_listen(Script::STACK, 100).unwrap();
-    for port in 1_001..=1_004 {
-        script.inject(syn().port(port));
-        script.expect(syn_ack().port(port));
-    }
+    begin_handshakes(&mut script, 1_001..=1_004);
     for port in 1_001..=1_004 {
         script.inject(ack(1).port(port));
     }
@@ -140,10 +136,7 @@ fn no_backlog_is_larger_than_the_configuration_allows() {
 fn full_table_of_sockets_drops_syns_and_resets_nobody() {
     let mut script = Script::builder().stack(|config| config.limits.sockets = 2).start();
     let listener = script.listen();
-    for port in [1_001, 1_002] {
-        script.inject(syn().port(port));
-        script.expect(syn_ack().port(port));
-    }
+    begin_handshakes(&mut script, [1_001, 1_002]);
     script.inject(ack(1).port(1_001));
     script.inject(ack(1).port(1_002));
     script.inject(syn().port(1_003));
