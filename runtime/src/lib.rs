@@ -68,5 +68,5 @@ pub use host::{Host, Port, StartError};
 pub use netlane_core::packet_io::IpVersion;
 pub use netlane_core::{
     BindOptions, DatagramHeader, GroupChange, GroupError, GroupLimits, JoinedGroups, KeepAlive, Readiness,
-    SocketError, TcpState,
+    Route, SocketError, TcpState,
 };

@@ -9,7 +9,8 @@ use crate::buffers::Buffers;
 use crate::counters::Counters;
 use crate::wire::ipv6::extensions::Upper;
 use crate::wire::{
-    EtherType, EthernetRepr, Ipv4Packet, Ipv4Repr, Ipv6Packet, MacAddr, Malformed, Protocol, Sum, ecn,
+    EtherType, EthernetRepr, Ipv4Packet, Ipv4Repr, Ipv6Packet, MacAddr, Malformed, NdpRepr, Protocol, Sum,
+    ecn,
 };
 
 /// An IP packet for us, its header checked and stripped.
@@ -216,6 +217,10 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
             seen_by: 0,
         };
         match upper.protocol {
+            // RFC 6980 §5: nobody honest cuts them, and who does wants to pass filters.
+            Protocol::ICMPV6 if upper.fragmented && NdpRepr::is_one(upper.payload) => {
+                self.counters.rx_fragmented_ndp += 1;
+            }
             Protocol::ICMPV6 => self.receive_icmpv6(&packet.repr, sender, &incoming),
             Protocol::TCP | Protocol::UDP => self.receive_packet(upper.protocol, &incoming),
             _ => self.refuse(packet, upper.unknown_protocol()),

@@ -94,6 +94,7 @@ impl<'a> Ipv6Packet<'a> {
                 payload: self.bytes.get(HEADER_LEN..).unwrap_or_default(),
                 router_alert: false,
                 fragment: None,
+                fragmented: false,
             }),
             _ => extensions::walk(self.repr.next_header, self.bytes),
         }

@@ -181,7 +181,8 @@ fn established_connection_survives_errors() {
 /// RFC 1122 §4.2.3.9, RFC 5461 §3.2: what routers have said is the reason, if the peer never answers again.
 #[test]
 fn connection_that_is_given_up_tells_what_routers_have_said() {
-    let fate = |said: &[fn(&[u8]) -> Vec<u8>]| {
+    type Said = fn(&[u8]) -> Vec<u8>;
+    let fate = |said: &[Said]| {
         let mut script = Script::builder().stack(|config| config.tcp.retries = 3).start();
         let socket = script.connected();
         script.send(socket, 10);
@@ -249,6 +250,25 @@ fn attempt_to_connect_goes_on_when_a_packet_was_dropped_on_its_way() {
         script.inject(syn_ack());
         assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::Established));
     }
+}
+
+/// RFC 9293 §3.9.2.2 (MUST-55), RFC 6633 §3.
+#[test]
+fn source_quench_is_dropped() {
+    let mut script = Script::new();
+    let socket = script.connected();
+    script.send(socket, 10);
+    let frame = script.next_frame().expect("a segment");
+    let mut message = [&[4, 0, 0, 0, 0, 0, 0, 0][..], icmpv4::quote(&frame[14..])].concat();
+    let checksum = netlane_core::wire::checksum::sum(&message).finish().to_be_bytes();
+    message[2..4].copy_from_slice(&checksum);
+    let window = |script: &mut Script| script.stack().tcp_info(socket).unwrap().unwrap().congestion_window;
+    let before = window(&mut script);
+    script.inject_frame(&ip(&header(PEER, STACK, Protocol::ICMP, message.len()), &message));
+    assert_eq!(window(&mut script), before);
+    assert_eq!(script.stack().take_error(socket), Ok(None));
+    assert_eq!(script.stack().counters().rx_unknown_protocol, 1);
+    script.expect_nothing();
 }
 
 /// RFC 1122 §4.1.3.3: a socket that has chosen its peer is told of all errors.

@@ -14,3 +14,4 @@ mod malformed;
 mod neighbors;
 mod path_mtu;
 mod routes;
+mod vlan;

@@ -13,6 +13,7 @@ mod handshake;
 mod info;
 mod listening;
 mod loss_recovery;
+mod requirements;
 mod retransmission;
 mod selective_acks;
 mod syn_cookies;

@@ -23,6 +23,8 @@ pub struct Upper<'a> {
     pub router_alert: bool,
     /// Which part of a packet this is, if it is not the whole.
     pub fragment: Option<Fragment>,
+    /// A fragment header stood before it, be it that of the whole (RFC 6946).
+    pub fragmented: bool,
 }
 
 impl Upper<'_> {
@@ -84,7 +86,7 @@ impl Refusal {
 #[cold]
 pub(in crate::wire) fn walk(first: Protocol, packet: &[u8]) -> Result<Upper<'_>, Refusal> {
     let (mut protocol, mut protocol_at, mut at) = (first, NEXT_HEADER_AT, HEADER_LEN);
-    let mut router_alert = false;
+    let (mut router_alert, mut fragmented) = (false, false);
     for _ in 0..MAX_HEADERS {
         let rest = packet.get(at..).unwrap_or_default();
         let header = match protocol {
@@ -107,11 +109,23 @@ pub(in crate::wire) fn walk(first: Protocol, packet: &[u8]) -> Result<Upper<'_>,
                         payload,
                         router_alert,
                         fragment: Some(fragment),
+                        fragmented: true,
                     });
                 }
+                fragmented = true;
                 header
             }
-            _ => return Ok(Upper { protocol, protocol_at, payload: rest, router_alert, fragment: None }),
+            _ => {
+                let fragment = None;
+                return Ok(Upper {
+                    protocol,
+                    protocol_at,
+                    payload: rest,
+                    router_alert,
+                    fragment,
+                    fragmented,
+                });
+            }
         };
         (protocol, protocol_at) = (Protocol(header[0]), at as u16);
         at += header.len();
