@@ -72,10 +72,14 @@ impl HeapBuffers {
     }
 
     /// Appends as many of `bytes` as fit, and returns how many those were.
+    #[inline]
     pub fn write(&mut self, buffer: &mut HeapBuffer, bytes: &[u8]) -> usize {
-        let floor = FLOOR.saturating_sub(self.unread(buffer));
-        let allowed = if self.pressure() == Pressure::Exhausted { floor } else { bytes.len() };
-        let stored = self.store(buffer, 0, &bytes[..bytes.len().min(allowed)]);
+        let mut bytes = bytes;
+        if self.pressure() == Pressure::Exhausted {
+            let floor = FLOOR.saturating_sub(self.unread(buffer));
+            bytes = &bytes[..bytes.len().min(floor)];
+        }
+        let stored = self.store(buffer, 0, bytes);
         self.commit(buffer, stored);
         stored
     }
@@ -94,6 +98,7 @@ impl HeapBuffers {
     }
 
     /// Copies the unread bytes from `offset` on to `out`, and returns how many there were.
+    #[inline]
     pub fn peek(&self, buffer: &HeapBuffer, offset: usize, out: &mut [u8]) -> usize {
         let n = out.len().min(self.unread(buffer).saturating_sub(offset));
         self.copy_queued(buffer, offset, &mut out[..n]);
@@ -101,6 +106,7 @@ impl HeapBuffers {
     }
 
     /// Moves unread bytes to `out`, and returns how many there were.
+    #[inline]
     pub fn read(&mut self, buffer: &mut HeapBuffer, out: &mut [u8]) -> usize {
         let n = self.peek(buffer, 0, out);
         self.release(buffer, n);

@@ -98,7 +98,7 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
         let limit = self.tcp.send_buffer_start.max(2 * window as usize);
         let allowed = limit.saturating_sub(self.sockets.buffers.queued(buffer)).min(bytes.len());
         let written = self.sockets.buffers.write(buffer, &bytes[..allowed]);
-        self.sockets.owe(socket);
+        self.sockets.agenda.owe(socket, slot);
         Ok(written)
     }
 
@@ -130,7 +130,7 @@ impl<I: PacketIo> Stack<I, HeapBuffers> {
             let read = self.sockets.buffers.read(&mut state.receive, out);
             if read > 0 {
                 if state.consumed(&self.sockets.buffers, &self.tcp, self.now) {
-                    self.sockets.owe(socket);
+                    self.sockets.agenda.owe(socket, slot);
                 }
                 return Ok(read);
             }

@@ -74,9 +74,6 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     #[inline]
     pub(super) fn receive_recognised(&mut self, recognised: &Recognised<'_>, offload: RxOffload) -> bool {
         let Recognised { socket, segment, pseudo, ce } = *recognised;
-        if self.sockets.table.get(socket).is_none() {
-            return false;
-        }
         let Some(verify) = self.must_verify(offload) else { return true };
         let mut pseudo = verify.then_some(pseudo);
         if let Some(mut plain) = Plain::read(segment)
@@ -89,6 +86,9 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 return true;
             }
         }
+        if self.sockets.table.get(socket).is_none() {
+            return false;
+        }
         let mut options = TcpOptions::default();
         match parse(segment, pseudo, offload, ce, &mut options) {
             Ok((_, segment)) => self.give_segment(socket, &segment),
@@ -100,13 +100,14 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
     /// Takes a segment that its connection expects next. Returns whether it is one.
     #[inline]
     fn take_predicted(&mut self, id: SocketId, plain: &Plain<'_>) -> bool {
-        let Some(connection) = self.sockets.table.connection_mut(id) else { return false };
+        let Some(socket) = self.sockets.table.get_mut(id) else { return false };
+        let Kind::Connection(connection) = &mut socket.kind else { return false };
         let Some(Predicted { owes, ready }) = connection.on_plain(&mut context!(self, id), plain) else {
             return false;
         };
         self.counters.tcp_segments_received += 1;
         self.counters.tcp_super_segments_received += u64::from(plain.joined > 1);
-        self.sockets.settle(id, owes, ready);
+        self.sockets.agenda.settle(id, socket, owes, ready);
         true
     }
 
@@ -239,9 +240,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
                 }
             }
         }
-        if let Some(at) = socket.rearms() {
-            self.sockets.wheel.set(id.slot() as u32, at);
-        }
+        self.sockets.agenda.arm(id, socket);
         outcome
     }
 

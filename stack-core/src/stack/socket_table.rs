@@ -25,11 +25,53 @@ pub(crate) struct Sockets<B: Buffers> {
     pub(crate) table: Table<Socket<B>>,
     pub(crate) demux: Demux,
     pub(crate) buffers: B,
-    pub(crate) wheel: TimerWheel,
+    pub(crate) agenda: Agenda,
+}
+
+/// What is to be done for which sockets.
+pub(crate) struct Agenda {
+    wheel: TimerWheel,
     /// Sockets with events to tell, each once.
     changed: VecDeque<SocketId>,
     /// Sockets that have, or may have, something to send, each once.
     owing: VecDeque<SocketId>,
+}
+
+impl Agenda {
+    /// Notes what came of a socket's turn: that it owes output, what it became ready for, and when its timers
+    /// are due.
+    #[inline]
+    pub(crate) fn settle<B: Buffers>(
+        &mut self,
+        id: SocketId,
+        socket: &mut Socket<B>,
+        owes: bool,
+        ready: Readiness,
+    ) {
+        if socket.becomes_ready(ready) {
+            self.changed.push_back(id);
+        }
+        if owes {
+            self.owe(id, socket);
+        }
+        self.arm(id, socket);
+    }
+
+    /// Notes that a socket may have something to send.
+    #[inline]
+    pub(crate) fn owe<B: Buffers>(&mut self, id: SocketId, socket: &mut Socket<B>) {
+        if socket.becomes_owing() {
+            self.owing.push_back(id);
+        }
+    }
+
+    /// Makes sure that the wheel calls when the connection's earliest timer is due.
+    #[inline]
+    pub(crate) fn arm<B: Buffers>(&mut self, id: SocketId, socket: &mut Socket<B>) {
+        if let Some(at) = socket.rearms() {
+            self.wheel.set(id.slot() as u32, at);
+        }
+    }
 }
 
 /// One slot's socket, and what the stack has noted about it.
@@ -105,7 +147,7 @@ impl<B: Buffers> Socket<B> {
     /// When the wheel has to call, if that is earlier than it is set to. A call that comes too early, because
     /// the timer was put off, only sets it anew: so the wheel is not touched by every segment.
     #[inline]
-    pub(crate) fn rearms(&mut self) -> Option<Instant> {
+    fn rearms(&mut self) -> Option<Instant> {
         let Kind::Connection(connection) = &self.kind else { return None };
         let at = connection.state.next_deadline()?;
         if !self.armed.is_after(at) {
@@ -117,6 +159,7 @@ impl<B: Buffers> Socket<B> {
 }
 
 impl<B: Buffers> Table<Socket<B>> {
+    #[inline]
     pub(crate) fn connection_mut(&mut self, id: SocketId) -> Option<&mut Connection<B>> {
         match &mut self.get_mut(id)?.kind {
             Kind::Connection(connection) => Some(connection),
@@ -155,9 +198,7 @@ impl<B: Buffers> Sockets<B> {
             table: Table::new(limits.sockets),
             demux: Demux::new(limits.sockets, key),
             buffers,
-            wheel: TimerWheel::new(),
-            changed: VecDeque::new(),
-            owing: VecDeque::new(),
+            agenda: Agenda { wheel: TimerWheel::new(), changed: VecDeque::new(), owing: VecDeque::new() },
         }
     }
 
@@ -238,7 +279,7 @@ impl<B: Buffers> Sockets<B> {
     pub(crate) fn remove(&mut self, id: SocketId) {
         let Some(socket) = self.table.remove(id) else { return };
         if socket.armed != Deadline::NEVER {
-            self.wheel.cancel(id.slot() as u32);
+            self.agenda.wheel.cancel(id.slot() as u32);
         }
         let buffers = match socket.kind {
             Kind::Connection(connection) => {
@@ -264,15 +305,7 @@ impl<B: Buffers> Sockets<B> {
     #[inline]
     pub(crate) fn settle(&mut self, id: SocketId, owes: bool, ready: Readiness) {
         let Some(socket) = self.table.get_mut(id) else { return };
-        if socket.becomes_ready(ready) {
-            self.changed.push_back(id);
-        }
-        if owes && socket.becomes_owing() {
-            self.owing.push_back(id);
-        }
-        if let Some(at) = socket.rearms() {
-            self.wheel.set(id.slot() as u32, at);
-        }
+        self.agenda.settle(id, socket, owes, ready);
     }
 
     /// Notes that a socket became ready, for its user to be told.
@@ -280,7 +313,7 @@ impl<B: Buffers> Sockets<B> {
     pub(crate) fn notify(&mut self, id: SocketId, ready: Readiness) {
         let Some(socket) = self.table.get_mut(id) else { return };
         if socket.becomes_ready(ready) {
-            self.changed.push_back(id);
+            self.agenda.changed.push_back(id);
         }
     }
 
@@ -312,12 +345,13 @@ impl<B: Buffers> Sockets<B> {
         let Some(socket) = self.table.get_mut(id) else { return };
         socket.standing -= Standing::SILENT;
         if !socket.pending.is_empty() {
-            self.changed.push_back(id);
+            self.agenda.changed.push_back(id);
         }
     }
 
+    #[inline]
     pub(crate) fn next_event(&mut self) -> Option<Event> {
-        while let Some(id) = self.changed.pop_front() {
+        while let Some(id) = self.agenda.changed.pop_front() {
             if let Some(socket) = self.table.get_mut(id).filter(|socket| !socket.is_silent()) {
                 return Some(Event { socket: id, ready: core::mem::take(&mut socket.pending) });
             }
@@ -329,33 +363,29 @@ impl<B: Buffers> Sockets<B> {
     #[inline]
     pub(crate) fn owe(&mut self, id: SocketId) {
         let Some(socket) = self.table.get_mut(id) else { return };
-        if socket.becomes_owing() {
-            self.owing.push_back(id);
-        }
+        self.agenda.owe(id, socket);
     }
 
     pub(crate) fn owing(&self) -> usize {
-        self.owing.len()
+        self.agenda.owing.len()
     }
 
     /// Takes the socket that has waited longest to send. It may be gone.
     #[inline]
     pub(crate) fn next_owing(&mut self) -> Option<SocketId> {
-        self.owing.pop_front()
+        self.agenda.owing.pop_front()
     }
 
     /// Makes sure that the wheel calls when the connection's earliest timer is due.
     #[inline]
     pub(crate) fn arm(&mut self, id: SocketId) {
         let Some(socket) = self.table.get_mut(id) else { return };
-        if let Some(at) = socket.rearms() {
-            self.wheel.set(id.slot() as u32, at);
-        }
+        self.agenda.arm(id, socket);
     }
 
     /// Takes a connection that the wheel calls for.
     pub(crate) fn next_due(&mut self, now: Instant) -> Option<SocketId> {
-        while let Some(slot) = self.wheel.expire(now) {
+        while let Some(slot) = self.agenda.wheel.expire(now) {
             if let Some((id, socket)) = self.table.at_mut(slot) {
                 socket.armed = Deadline::NEVER;
                 return Some(id);
@@ -365,7 +395,7 @@ impl<B: Buffers> Sockets<B> {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.wheel.next_deadline()
+        self.agenda.wheel.next_deadline()
     }
 
     pub(crate) fn take_error(&mut self, id: SocketId) -> Option<Option<SocketError>> {

@@ -51,10 +51,11 @@ impl<B: Buffers> Synchronized<B> {
     fn express(&mut self, cx: &Context<'_, B>, user: &Options) -> Option<Express> {
         let snd = &self.snd;
         let queued = cx.buffers.queued(&self.send) as u32;
+        // A FIN that was sent is counted in the offset.
         let (offset, mss) = (snd.flight(), u32::from(snd.mss));
         let len = queued.saturating_sub(offset);
-        let usual = snd.fin == Fin::Open
-            && snd.nxt == snd.max
+        let fin = snd.fin == Fin::Queued && offset <= queued;
+        let usual = snd.nxt == snd.max
             && !self.push
             && !self.probe
             && self.ecn.is_none()
@@ -63,20 +64,20 @@ impl<B: Buffers> Synchronized<B> {
             && len <= snd.wnd.saturating_sub(offset);
         let stamps = self.timestamps.filter(|_| usual)?.stamp(cx.now);
         let mut flags = TcpFlags::ACK;
-        if len > 0 {
-            let flight = self.flight.as_deref_mut()?;
-            flight.resume(&self.rtt, cx.config, mss, cx.now);
-            if !flight.lets_leave(len) || self.worth_sending(len, len, mss, user.holds) < len {
+        if len > 0 || fin {
+            let leaves = self.open_flight(cx, mss, user).lets_leave(len);
+            if !leaves || self.worth_sending(len, len, mss, user.holds) < len {
                 return None;
             }
-            flags |= TcpFlags::PSH;
+            flags.set(TcpFlags::PSH, len > 0);
+            flags.set(TcpFlags::FIN, fin);
         } else if self.rcv.ack_due() != AckDue::Now
             || self.flight.as_ref().is_some_and(|flight| flight.has_output())
         {
             return None;
         }
         Some(Express {
-            seq: if len > 0 { self.snd.nxt } else { self.snd.bare_seq() },
+            seq: if len > 0 || fin { self.snd.nxt } else { self.snd.bare_seq() },
             ack: self.rcv.nxt,
             flags,
             window: self.window_to_announce(cx.buffers, cx.config),
@@ -90,9 +91,10 @@ impl<B: Buffers> Synchronized<B> {
     fn sent_express(&mut self, cx: &mut Context<'_, B>, segment: &Express) {
         self.rcv.announced(segment.window, None);
         self.timers.delayed_ack = Deadline::NEVER;
-        if segment.len > 0 {
+        let places = segment.len + u32::from(segment.flags.contains(TcpFlags::FIN));
+        if places > 0 {
             self.rcv.answered();
-            self.sent_new(cx, segment.len, true);
+            self.sent_new(cx, places, true);
         }
     }
 }

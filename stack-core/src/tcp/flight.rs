@@ -228,9 +228,9 @@ impl Flight {
     #[inline]
     pub(crate) fn resume(&mut self, rtt: &RttEstimator, config: &TcpConfig, mss: u32, now: Instant) {
         if self.is_empty() {
+            let long = now > rtt.timeout(self.last_sent, config);
             let initial_window = initial_window(config.initial_window, mss);
-            let silence = now - self.last_sent;
-            self.congestion.on_idle(&Idle { now, silence, rto: rtt.rto(config), initial_window });
+            self.congestion.on_idle(&Idle { now, long, initial_window });
         }
     }
 

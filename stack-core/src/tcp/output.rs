@@ -340,7 +340,7 @@ impl<B: Buffers> Synchronized<B> {
 
     /// What is in flight, made now where nothing is.
     #[inline]
-    fn open_flight(&mut self, cx: &Context<'_, B>, mss: u32, user: &Options) -> &mut Flight {
+    pub(super) fn open_flight(&mut self, cx: &Context<'_, B>, mss: u32, user: &Options) -> &mut Flight {
         let flight = self.flight.get_or_insert_with(|| {
             let start = Start {
                 una: self.snd.una,

@@ -100,8 +100,12 @@ impl<B: Buffers> Synchronized<B> {
         }
         let mut ready = if advanced { self.advance(cx, ack) } else { Readiness::empty() };
         self.take_window(seq, advanced, window);
-        if advanced {
-            self.tell_flight(cx, ack, stamps, &SackBlocks::default(), false, false);
+        if advanced && let Some(flight) = &mut self.flight {
+            if flight.on_expected_ack(ack, cx.now, &mut self.rtt, cx.config) {
+                self.arm(cx);
+            } else {
+                self.tell_flight(cx, ack, stamps, &SackBlocks::default(), false, false);
+            }
         }
         if !payload.is_empty() && self.rcv.accept_expected(cx, &mut self.receive, payload, joined) > 0 {
             ready |= Readiness::READABLE;

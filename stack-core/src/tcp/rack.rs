@@ -85,6 +85,18 @@ impl Rack {
         }
     }
 
+    /// As [`measure`](Self::measure), [`on_arrival`](Self::on_arrival) and [`advance`](Self::advance), for what was sent
+    /// once, at `at`, and is everything up to `end`.
+    #[inline]
+    pub(crate) fn on_expected_arrival(&mut self, at: Instant, end: SeqNumber, now: Instant) {
+        let rtt = now.nanos_since(at);
+        self.min_rtt.measure(rtt, now);
+        self.fack = self.fack.max(end);
+        if is_after((at, end), self.newest) {
+            (self.newest, self.rtt) = ((at, end), rtt);
+        }
+    }
+
     /// An acknowledgement told that everything up to `end` or parts of it have arrived; called after all its records.
     #[inline]
     pub(crate) fn advance(&mut self, end: SeqNumber) {

@@ -118,9 +118,6 @@ impl Flight {
         limit: usize,
         counters: &mut Counters,
     ) -> bool {
-        if self.on_whole_ack(ack, rtt, config) {
-            return true;
-        }
         let before = Before { una: self.board.una(), in_flight: self.in_flight(), phase: self.phase };
         let mut news = News::new(ack.now);
         let told_twice =
@@ -152,36 +149,34 @@ impl Flight {
         advanced || news.bytes > 0
     }
 
-    /// The common case of [`on_ack`](Self::on_ack): everything in flight was sent once and at one time, and all of it
-    /// has arrived, with nothing lost or in doubt before. Returns whether this is it; if not, nothing was taken.
+    /// Takes an acknowledgement in the common case: it has no blocks, and everything in flight was sent once and at one
+    /// time, had not needed the window, and has arrived, with nothing lost or in doubt before. Returns whether this is it;
+    /// if not, nothing was taken, and [`on_ack`](Self::on_ack) is to be told.
     #[inline]
-    fn on_whole_ack(&mut self, ack: &Ack<'_>, rtt: &mut RttEstimator, config: &TcpConfig) -> bool {
+    pub(crate) fn on_expected_ack(
+        &mut self,
+        number: SeqNumber,
+        now: Instant,
+        rtt: &mut RttEstimator,
+        config: &TcpConfig,
+    ) -> bool {
         let calm = self.sack
             && self.phase == Phase::Open
-            && ack.blocks.is_empty()
-            && !self.probe.is_outstanding()
             && self.look_again.is_none()
+            && !self.probe.is_outstanding()
             && !self.doubt.is_cleared_by_duplicates();
-        if !calm {
+        let Some(sent) = self.board.whole(number).filter(|_| calm) else { return false };
+        let una = self.board.una();
+        let (at, end, departure) = (sent.at, sent.end, sent.departure);
+        if self.uses_window(una, departure.in_flight) || !self.congestion.on_ack_of_less(now) {
             return false;
         }
-        let before = Before { una: self.board.una(), in_flight: self.in_flight(), phase: self.phase };
-        let Some(sent) = self.board.take_whole(ack.number) else { return false };
-        let latest = ack.now.nanos_since(sent.at);
-        self.rack.on_arrival(&sent, false, ack.now);
-        self.rack.advance(sent.end);
-        self.rack.measure(latest, ack.now);
-        rtt.measure_nanos(latest, config);
-        self.timeout = rtt.timeout(ack.now, config);
-        let uses_window = self.uses_window(before.una, sent.departure.in_flight);
-        if !uses_window && !ack.ece && self.congestion.on_ack_of_less(ack.now) {
-            self.rate.arrive(before.in_flight, &sent.departure);
-            self.limited_until = sent.end;
-            return true;
-        }
-        let mut news = News::new(ack.now);
-        news.note(before.in_flight, &sent, self.recover);
-        self.tell_congestion_control(ack, &before, &news, Some(Duration::from_nanos(latest)), 0, rtt);
+        self.rack.on_expected_arrival(at, end, now);
+        self.board.clear(end);
+        rtt.measure_nanos(now.nanos_since(at), config);
+        self.timeout = rtt.timeout(now, config);
+        self.rate.arrive(end.since(una), &departure);
+        self.limited_until = end;
         true
     }
 

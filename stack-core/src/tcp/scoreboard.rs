@@ -112,16 +112,18 @@ impl Scoreboard {
         }
     }
 
-    /// Takes the only record, if everything in flight was sent at one time, and once, and ends at `una`: all of it has
-    /// arrived.
+    /// The only record, if everything in flight was sent at one time, and once, and ends at `una`.
     #[inline]
-    pub(crate) fn take_whole(&mut self, una: SeqNumber) -> Option<Sent> {
+    pub(crate) fn whole(&self, una: SeqNumber) -> Option<&Sent> {
         let whole = self.records.len() == 1 && self.sacked == 0 && self.lost == 0;
-        if !(whole && self.records.front().is_some_and(|sent| sent.end == una && !sent.resent)) {
-            return None;
-        }
-        self.una = una;
-        self.records.pop_front()
+        self.records.front().filter(|sent| whole && sent.end == una && !sent.resent)
+    }
+
+    /// Everything has arrived, up to `end`, and nothing of it was found lost or arrived ahead of others.
+    #[inline]
+    pub(crate) fn clear(&mut self, end: SeqNumber) {
+        self.records.clear();
+        self.una = end;
     }
 
     /// Everything before `una` has arrived. Tells `arrived` of what is news: how many places, and the record they

@@ -306,7 +306,6 @@ impl<B: Buffers> Synchronized<B> {
     }
 
     /// Tells what is in flight of an acknowledgement.
-    #[inline]
     pub(super) fn tell_flight(
         &mut self,
         cx: &mut Context<'_, B>,

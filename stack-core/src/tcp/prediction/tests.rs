@@ -12,9 +12,12 @@ use crate::config::{Limits, TcpConfig};
 use crate::counters::Counters;
 use crate::rate_limit::VagueLimit;
 use crate::socket::SocketId;
-use crate::tcp::connection::{Connection, Options, Patience, State};
+use crate::tcp::connection::{Connection, Holds, Options, Patience, State};
+use crate::tcp::express::Express;
 use crate::tcp::handshake::{Exchange, Offer};
+use crate::tcp::output::Plan;
 use crate::tcp::rtt::RttEstimator;
+use crate::tcp::send::Fin;
 use crate::tcp::synchronized::Synchronized;
 use crate::tcp::{Context, Decision, Endpoint, FourTuple, Segment, SeqNumber};
 use crate::time::{Duration, Instant};
@@ -24,6 +27,18 @@ use crate::wire::{TcpFlags, Timestamps};
 const ISS: SeqNumber = SeqNumber(u32::MAX - 2_000);
 const IRS: SeqNumber = SeqNumber(u32::MAX - 5_000);
 const BUFFER: usize = 16_384;
+
+/// A segment that has left.
+#[derive(Debug, PartialEq)]
+struct Left {
+    seq: SeqNumber,
+    ack: SeqNumber,
+    flags: TcpFlags,
+    window: u16,
+    options: TcpOptions,
+    /// Where the payload begins in the send buffer, and how long it is.
+    data: Option<(u32, u32)>,
+}
 
 /// An established connection with all that it needs around it.
 struct End {
@@ -95,17 +110,51 @@ impl End {
         }
     }
 
-    /// Writes `len` bytes, and sends what may be sent.
-    fn send(&mut self, len: usize) {
+    /// Writes `len` bytes, and sends what may be sent, the usual segment straight if `express`. Returns what has left.
+    fn send(&mut self, len: usize, express: bool) -> Vec<Left> {
+        self.write(len);
+        let (connection, mut cx) = self.apart();
+        let mut left = Vec::new();
+        loop {
+            if let Some(segment) = connection.express(&cx).filter(|_| express) {
+                let Express { seq, ack, flags, window, stamps, offset, len } = segment;
+                let options = TcpOptions { timestamps: Some(stamps), ..TcpOptions::default() };
+                left.push(Left {
+                    seq,
+                    ack,
+                    flags,
+                    window,
+                    options,
+                    data: (len > 0).then_some((offset, len)),
+                });
+                connection.sent_express(&mut cx, &segment);
+            } else if let Some(plan) = connection.plan(&mut cx, 0) {
+                let Plan { seq, ack, flags, window, options, offset, len, .. } = plan;
+                left.push(Left {
+                    seq,
+                    ack,
+                    flags,
+                    window,
+                    options,
+                    data: (len > 0).then_some((offset, len)),
+                });
+                connection.sent(&mut cx, &plan);
+            } else {
+                return left;
+            }
+        }
+    }
+
+    fn write(&mut self, len: usize) {
         let Self { connection: Connection { state: State::Synchronized(state), .. }, buffers, .. } = self
         else {
             panic!("the connection stays synchronised");
         };
         buffers.write(&mut state.send, &vec![7; len]);
-        let (connection, mut cx) = self.apart();
-        while let Some(plan) = connection.plan(&mut cx, 0) {
-            connection.sent(&mut cx, &plan);
-        }
+    }
+
+    fn shut_down(&mut self) {
+        self.state().shut_down();
     }
 
     fn read(&mut self) -> Vec<u8> {
@@ -198,7 +247,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// decided, and whether it was predicted.
 fn take(end: &mut End, step: &Step, stamp: u32, whole_path: bool) -> (Decision, bool) {
     end.now += Duration::from_micros(step.pause);
-    end.send(step.send);
+    end.send(step.send, false);
     let in_flight = end.state().snd.flight();
     let state = end.state();
     let (una, nxt) = (state.snd.una, state.rcv.nxt);
@@ -244,6 +293,47 @@ proptest! {
             prop_assert_eq!(short.memory(), whole.memory());
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn express_segment_is_the_one_that_was_to_be_planned(
+        timestamps: bool, nagle: bool, steps in prop::collection::vec((step(), 0..40_u8), 1..60),
+    ) {
+        let (mut short, mut whole) = (End::new(timestamps), End::new(timestamps));
+        let mut holds = Holds::empty();
+        holds.set(Holds::NAGLE, nagle);
+        (short.connection.options.holds, whole.connection.options.holds) = (holds, holds);
+        for (stamp, (step, close)) in (1_000..).zip(&steps) {
+            if *close == 0 {
+                short.shut_down();
+                whole.shut_down();
+            }
+            let open = short.state().snd.fin == Fin::Open;
+            let len = if open { step.send % 1_500 } else { 0 };
+            prop_assert_eq!(short.send(len, true), whole.send(len, false));
+            let rest = Step { send: 0, ..step.clone() };
+            let (one, other) = (take(&mut short, &rest, stamp, true), take(&mut whole, &rest, stamp, true));
+            prop_assert_eq!(one, other);
+            if step.read {
+                prop_assert_eq!(short.read(), whole.read());
+            }
+            prop_assert_eq!(short.memory(), whole.memory());
+        }
+    }
+}
+
+#[test]
+fn acknowledgement_and_answer_leave_straight() {
+    let mut end = End::new(true);
+    end.state().rcv.ack_now();
+    let (connection, cx) = end.apart();
+    let bare = connection.express(&cx).expect("an acknowledgement");
+    assert_eq!((bare.seq, bare.len, bare.flags), (ISS + 1, 0, TcpFlags::ACK));
+    end.write(64);
+    let (connection, cx) = end.apart();
+    let answer = connection.express(&cx).expect("an answer");
+    assert_eq!((answer.seq, answer.len, answer.flags), (ISS + 1, 64, TcpFlags::ACK | TcpFlags::PSH));
 }
 
 #[test]
