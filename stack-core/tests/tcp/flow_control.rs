@@ -591,11 +591,11 @@ fn segments_are_no_larger_than_their_socket_bounds_them() {
     script.expect(syn().mss(1_000));
     script.inject(syn_ack().mss(1_460));
     script.expect(ack(1));
-    script.send(socket, 1_500);
+    script.send(socket, 2_000);
     assert_eq!(script.skip(), 2);
     script.stack().tcp_set_max_segment(socket, 600).unwrap();
-    script.inject(ack(1).ack(1_501));
-    script.send(socket, 1_500);
+    script.inject(ack(1).ack(2_001));
+    script.send(socket, 1_800);
     assert_eq!(script.skip(), 3);
     let mut script = Script::new();
     let listener = script.listen();
