@@ -11,8 +11,8 @@
 //! |---|---|
 //! | 31 to 6 | our clock |
 //! | 5 | the peer takes selective acknowledgements |
-//! | 4 | the peer's windows are scaled |
-//! | 3 to 0 | by how many bits |
+//! | 4 | the peer understands congestion marks |
+//! | 3 to 0 | by how many bits the peer's windows are scaled, or [`UNSCALED`] |
 
 use super::handshake::{Exchange, Offer};
 use super::isn::Secret;
@@ -37,7 +37,9 @@ const PERIOD_SHIFT: u32 = 31;
 /// Bits of a timestamp that carry options.
 const OPTION_BITS: u32 = 6;
 const SACK: u32 = 1 << 5;
-const SCALED: u32 = 1 << 4;
+const ECN: u32 = 1 << 4;
+/// More than any window is scaled by (RFC 7323 §2.3).
+const UNSCALED: u32 = 0xf;
 
 /// The sequence number that answers a SYN `irs` which offers `peers`.
 pub(crate) fn bake(
@@ -77,27 +79,27 @@ pub(crate) fn open(
         let options = stamps.echo;
         peers.timestamps = Some(stamps.value);
         peers.sack = options & SACK != 0;
-        peers.scale = (options & SCALED != 0).then(|| WindowScale::new((options & 0xf) as u8));
+        peers.ecn = options & ECN != 0;
+        let scale = options & UNSCALED;
+        peers.scale = (scale != UNSCALED).then(|| WindowScale::new(scale as u8));
     }
     Some(Exchange { iss, irs, ours, peers })
 }
 
 /// What of a peer's offer a cookie can carry: without timestamps, the segment size alone.
 pub(crate) fn rememberable(ours: &Offer, peers: Offer) -> Offer {
-    let peers = Offer { ecn: false, ..peers };
     if ours.timestamps.is_some() && peers.timestamps.is_some() {
         return peers;
     }
-    Offer { scale: None, timestamps: None, sack: false, ..peers }
+    Offer { scale: None, timestamps: None, sack: false, ecn: false, ..peers }
 }
 
 /// The timestamp in place of `clock` that carries what the peer has offered. It is never later than the clock,
 /// so that those that follow are not older.
 pub(crate) fn stamp(clock: u32, peers: &Offer) -> u32 {
-    let mut options = if peers.sack { SACK } else { 0 };
-    if let Some(scale) = peers.scale {
-        options |= SCALED | u32::from(scale.shift());
-    }
+    let sack = if peers.sack { SACK } else { 0 };
+    let ecn = if peers.ecn { ECN } else { 0 };
+    let options = sack | ecn | peers.scale.map_or(UNSCALED, |scale| u32::from(scale.shift()));
     let stamp = clock >> OPTION_BITS << OPTION_BITS | options;
     if SeqNumber(stamp).after(SeqNumber(clock)) { stamp.wrapping_sub(1 << OPTION_BITS) } else { stamp }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use netlane_core::wire::{
-    EtherType, EthernetRepr, Ipv4Repr, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, ethernet, ipv4, tcp,
+    EtherType, EthernetRepr, Ipv4Packet, Ipv4Repr, Protocol, Sum, TcpFlags, TcpHeader, TcpOptions, ethernet,
+    ipv4, tcp,
 };
 use netlane_core::{Route, SynCookies};
 use netlane_sim::{Script, ScriptBuilder, ack, data, rst, syn, syn_ack};
@@ -244,4 +245,25 @@ fn spoofed_syn(n: u32) -> Vec<u8> {
     header.emit(&TcpOptions::default(), bytes);
     tcp::fill_checksum(bytes, Sum::pseudo_v4(src, dst, Protocol::TCP, len));
     frame
+}
+
+#[test]
+fn timestamps_carry_that_marks_are_understood() {
+    for understood in [true, false] {
+        let mut script = always().stack(|config| config.tcp.timestamps = true).start();
+        let listener = script.listen();
+        let asks = if understood { TcpFlags::ECE | TcpFlags::CWR } else { TcpFlags::empty() };
+        script.inject(syn().mss(1_460).ts(50, 0).with(asks));
+        let answer = script.next_frame().expect("a SYN-ACK");
+        assert_eq!(app::header_of(&answer).flags.contains(TcpFlags::ECE), understood);
+        let stamps = app::options_of(&answer).timestamps.expect("timestamps");
+        script.inject(ack(1).ts(51, stamps.value));
+        let socket = script.stack().tcp_accept(listener).unwrap().expect("a connection");
+        // A mark is echoed only where both understand it.
+        script.send(socket, 100);
+        let frame = script.next_frame().expect("data");
+        let packet = Ipv4Packet::parse(&frame[14..]).expect("an IPv4 header");
+        // RFC 3168 §5: ECT(0) is 0b10.
+        assert_eq!(packet.repr.ecn() == 0b10, understood);
+    }
 }
