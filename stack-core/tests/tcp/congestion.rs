@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use netlane_core::CongestionAlgorithm::{self, Bbr, Cubic, Dctcp, NewReno};
-use netlane_core::SocketId;
+use netlane_core::{Ecn, SocketId};
 use netlane_sim::impairment::{Impairment, Rate};
 use netlane_sim::{HostId, Script, World, ack, seed};
 
@@ -113,6 +113,8 @@ struct Way {
     /// The share of packets from the sender that are lost.
     loss: f64,
     queue: usize,
+    /// Packets that find more bytes waiting are marked (RFC 3168); both ends agree on that then.
+    marks: Option<usize>,
 }
 
 const LINK: u64 = 20_000_000;
@@ -124,6 +126,7 @@ impl Way {
         let link = Impairment {
             delay: Duration::from_millis(self.rtt / 2),
             rate: Some(rate),
+            mark_above: self.marks,
             ..Impairment::default()
         };
         world.impair_all(&link);
@@ -138,6 +141,9 @@ struct Got {
     rates: Vec<f64>,
     /// The average of what waited in front of the link, in bytes.
     queue: f64,
+    /// The share of packets that were marked, and the number of those that found the queue full.
+    marked: f64,
+    dropped: u64,
 }
 
 /// Connections that send without end from one host to another, with an algorithm each. After `warm_up` they are watched
@@ -147,6 +153,9 @@ fn watch(algorithms: &[CongestionAlgorithm], way: Way, warm_up: Duration, span: 
         host.stack(|config| {
             config.tcp.send_buffer = 8 << 20;
             config.tcp.receive_buffer = 8 << 20;
+            // Both ends of a connection have to speak DCTCP.
+            config.tcp.congestion_control = algorithms[0];
+            config.tcp.ecn = if way.marks.is_some() { Ecn::On } else { Ecn::Accept };
         })
     });
     let ports = 80..80 + algorithms.len() as u16;
@@ -177,11 +186,15 @@ fn watch(algorithms: &[CongestionAlgorithm], way: Way, warm_up: Duration, span: 
         ends.iter().map(|(_, far)| far.received).collect::<Vec<_>>()
     };
     let before = run(&mut world, warm_up);
+    let earlier = world.link_stats(a);
     let after = run(&mut world, span);
+    let later = world.link_stats(a);
     let rate = |(after, before): (u64, u64)| (after - before) as f64 * 8.0 / span.as_secs_f64() / 1e6;
     Got {
         rates: after.into_iter().zip(before).map(rate).collect(),
         queue: queues as f64 / f64::from(samples),
+        marked: (later.marked - earlier.marked) as f64 / (later.pushed - earlier.pushed) as f64,
+        dropped: later.queue_full - earlier.queue_full,
     }
 }
 
@@ -205,7 +218,7 @@ fn throughput_by_loss_and_delay_beside_theory() {
     let mut table = String::from("  loss    rtt   NewReno  Mathis     CUBIC  theory       BBR    link");
     for loss in [0.001, 0.01, 0.03] {
         for rtt in [10, 40, 160] {
-            let way = Way { rtt, loss, queue: 100_000 };
+            let way = Way { rtt, loss, queue: 100_000, marks: None };
             // Some hundred round trips, and a few seconds for the slow ones.
             let span = Duration::from_millis(4_000 + 50 * rtt);
             let rate = |algorithm| watch(&[algorithm], way, Duration::from_secs(3), span).rates[0];
@@ -228,7 +241,7 @@ fn throughput_by_loss_and_delay_beside_theory() {
 
 #[test]
 fn two_cubic_flows_share_a_link_evenly() {
-    let way = Way { rtt: 20, loss: 0.0, queue: 50_000 };
+    let way = Way { rtt: 20, loss: 0.0, queue: 50_000, marks: None };
     let got = watch(&[Cubic, Cubic], way, Duration::from_secs(10), Duration::from_secs(40));
     let total: f64 = got.rates.iter().sum();
     assert!(total > 18.0, "{got:?}");
@@ -238,16 +251,34 @@ fn two_cubic_flows_share_a_link_evenly() {
 #[test]
 fn cubic_leaves_reno_its_share_on_short_paths() {
     // RFC 9438 §4.3: in the Reno-friendly region.
-    let way = Way { rtt: 10, loss: 0.0, queue: 25_000 };
+    let way = Way { rtt: 10, loss: 0.0, queue: 25_000, marks: None };
     let got = watch(&[NewReno, Cubic], way, Duration::from_secs(10), Duration::from_secs(15));
     let total: f64 = got.rates.iter().sum();
     assert!(total > 18.0, "{got:?}");
     assert!((0.25..0.75).contains(&(got.rates[0] / total)), "{got:?}");
 }
 
+/// RFC 8257 §3.3, and M. Alizadeh et al., "Data Center TCP (DCTCP)", 2010, §3.3: with C * RTT + K = W bytes, a lone flow's
+/// window swings by about sqrt(2 W) segments, and the share of marks comes to about sqrt(2 / W).
+#[test]
+fn dctcp_swings_around_the_threshold_of_marks_and_comes_down_by_their_share() {
+    // C * RTT is 50,000 bytes, and K more than a seventh of it (§3.4).
+    let way = Way { rtt: 20, loss: 0.0, queue: 200_000, marks: Some(10_000) };
+    let (warm_up, span) = (Duration::from_secs(3), Duration::from_secs(8));
+    let [dctcp, reno] = [Dctcp, NewReno].map(|algorithm| watch(&[algorithm], way, warm_up, span));
+    assert_eq!((dctcp.dropped, reno.dropped), (0, 0), "marks come first");
+    let segments: f64 = 60_000.0 / MSS;
+    let expected = (2.0 / segments).sqrt();
+    assert!((0.5..2.0).contains(&(dctcp.marked / expected)), "{dctcp:?}, expected {expected}");
+    assert!(dctcp.queue < 15_000.0, "{dctcp:?}");
+    // Reno halves its window for each flight with a mark, and leaves the link idle until it is back.
+    assert!(dctcp.rates[0] > 0.98 * of_window(f64::INFINITY, 20), "{dctcp:?}");
+    assert!(reno.rates[0] < 0.95 * dctcp.rates[0], "{reno:?}, DCTCP {dctcp:?}");
+}
+
 #[test]
 fn bbr_fills_the_link_and_keeps_the_queue_short() {
-    let way = Way { rtt: 40, loss: 0.0, queue: 200_000 };
+    let way = Way { rtt: 40, loss: 0.0, queue: 200_000, marks: None };
     let (warm_up, span) = (Duration::from_secs(5), Duration::from_secs(10));
     let [bbr, cubic] = [Bbr, Cubic].map(|algorithm| watch(&[algorithm], way, warm_up, span));
     assert!(bbr.rates[0] > 17.0, "{bbr:?}");
@@ -256,7 +287,7 @@ fn bbr_fills_the_link_and_keeps_the_queue_short() {
 
 #[test]
 fn bbr_survives_two_percent_of_random_losses() {
-    let way = Way { rtt: 40, loss: 0.02, queue: 200_000 };
+    let way = Way { rtt: 40, loss: 0.02, queue: 200_000, marks: None };
     let (warm_up, span) = (Duration::from_secs(5), Duration::from_secs(10));
     let [bbr, cubic] = [Bbr, Cubic].map(|algorithm| watch(&[algorithm], way, warm_up, span).rates[0]);
     assert!(bbr > 2.0 * cubic && bbr > 10.0, "BBR {bbr}, CUBIC {cubic} Mbit/s");
