@@ -149,12 +149,12 @@ impl<B: Buffers> Socket<B> {
     #[inline]
     fn rearms(&mut self) -> Option<Instant> {
         let Kind::Connection(connection) = &self.kind else { return None };
-        let at = connection.state.next_deadline()?;
-        if !self.armed.is_after(at) {
+        let at = connection.state.next_deadline();
+        if !at.is_before(self.armed) {
             return None;
         }
-        self.armed = Deadline::at(at);
-        self.armed.instant()
+        self.armed = at;
+        at.instant()
     }
 }
 

@@ -7,12 +7,12 @@ use bitflags::bitflags;
 use super::handshake::{SynReceived, SynSent};
 use super::synchronized::{FastOpenState, Phase, Synchronized};
 use super::time_wait::TimeWait;
+use super::timers::Deadline;
 use super::user_timeout::UserTimeout;
 use super::{Context, Decision, FourTuple, Next, Segment, SeqNumber};
 use crate::buffers::Buffers;
 use crate::config::{CongestionAlgorithm, KeepAlive, TcpConfig};
 use crate::socket::SocketError;
-use crate::time::Instant;
 use crate::wire::{self, TcpFlags};
 
 /// A connection from its first SYN to the end of its TIME-WAIT.
@@ -185,14 +185,15 @@ impl<B: Buffers> State<B> {
 
     /// When the earliest timer goes off.
     #[inline]
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        match self {
+    pub(crate) fn next_deadline(&self) -> Deadline {
+        let at = match self {
+            Self::Synchronized(state) => return state.next_deadline(),
             Self::SynSent(state) => state.attempts.deadline(),
             Self::SynReceived(state) => state.attempts.deadline(),
-            Self::Synchronized(state) => state.next_deadline(),
             Self::TimeWait(state) => Some(state.ends),
             Self::Closed(_) => None,
-        }
+        };
+        at.map_or(Deadline::NEVER, Deadline::at)
     }
 }
 

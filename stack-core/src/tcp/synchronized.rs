@@ -498,12 +498,9 @@ impl<B: Buffers> Synchronized<B> {
 
     /// When the earliest timer goes off.
     #[inline]
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let sending = self.flight.as_ref().and_then(|flight| flight.timer.deadline());
-        match (sending, self.timers.next()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+    pub(crate) fn next_deadline(&self) -> Deadline {
+        let sending = self.flight.as_ref().map_or(Deadline::NEVER, |flight| flight.timer.deadline());
+        sending.min(self.timers.next())
     }
 
     /// Time left until what was repeated so often is given up; `None` where that is now. Data may stay

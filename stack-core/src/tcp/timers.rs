@@ -42,9 +42,10 @@ impl SendTimer {
         self.0.is_some_and(|(set, _)| set == timer)
     }
 
+    /// When it goes off.
     #[inline]
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.0.map(|(_, at)| at)
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.0.map_or(Deadline::NEVER, |(_, at)| Deadline::at(at))
     }
 
     /// Takes the timer if it is due at `now`, and clears it.
@@ -78,10 +79,10 @@ impl Timers {
         Some(timer)
     }
 
-    /// The earliest deadline, if any timer is set.
+    /// The earliest deadline.
     #[inline]
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.delayed_ack.min(self.idle).instant()
+    pub(crate) fn next(&self) -> Deadline {
+        self.delayed_ack.min(self.idle)
     }
 }
 
@@ -109,16 +110,15 @@ impl Deadline {
         Self { low: ticks as u32, high: (ticks >> 32) as u16 }
     }
 
-    /// Whether it comes after `at` by more than it was rounded up.
-    #[inline]
-    pub(crate) const fn is_after(self, at: Instant) -> bool {
-        self.ticks() << Self::SHIFT > at.as_nanos().saturating_add((1 << Self::SHIFT) - 1)
-    }
-
     /// The earlier of both.
     #[inline]
     pub(crate) const fn min(self, other: Self) -> Self {
-        if other.ticks() < self.ticks() { other } else { self }
+        if other.is_before(self) { other } else { self }
+    }
+
+    #[inline]
+    pub(crate) const fn is_before(self, other: Self) -> bool {
+        self.ticks() < other.ticks()
     }
 
     #[inline]
@@ -147,13 +147,13 @@ mod tests {
         let mut timers = Timers::new();
         timers.idle = Deadline::at(Instant::from_millis(10));
         timers.delayed_ack = Deadline::at(Instant::from_millis(5));
-        let next = timers.next().expect("a deadline");
+        let next = timers.next().instant().expect("a deadline");
         assert!(next >= Instant::from_millis(5) && next < Instant::from_micros(5_066));
         assert_eq!(timers.expire(Instant::from_millis(4)), None);
         assert_eq!(timers.expire(Instant::from_millis(11)), Some(Timer::DelayedAck));
         assert_eq!(timers.expire(Instant::from_millis(11)), Some(Timer::Idle));
         assert_eq!(timers.expire(Instant::from_millis(11)), None);
-        assert_eq!(timers.next(), None);
+        assert_eq!(timers.next(), Deadline::NEVER);
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
         for nanos in [0, 1, (1 << 16) - 1, 1 << 16, 3 << 50, u64::MAX - (1 << 17)] {
             let mut timers = Timers::new();
             timers.idle = Deadline::at(Instant::from_nanos(nanos));
-            let next = timers.next().expect("a deadline").as_nanos();
+            let next = timers.next().instant().expect("a deadline").as_nanos();
             assert!(next >= nanos && next - nanos < 1 << 16);
         }
         assert_eq!(Deadline::at(Instant::from_nanos(u64::MAX)), Deadline::NEVER);
@@ -176,6 +176,6 @@ mod tests {
         assert_eq!(timer.expire(Instant::from_millis(19)), None);
         assert_eq!(timer.expire(Instant::from_millis(20)), Some(Timer::Persist));
         assert_eq!(timer.expire(Instant::from_millis(40)), None);
-        assert_eq!(timer.deadline(), None);
+        assert_eq!(timer.deadline(), Deadline::NEVER);
     }
 }
