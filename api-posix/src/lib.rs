@@ -58,7 +58,9 @@ mod tcp;
 mod udp;
 
 pub use net::Netlane;
-pub use netlane_runtime::{BindOptions, GroupChange, KeepAlive, StartError};
+pub use netlane_runtime::{
+    BindOptions, CongestionAlgorithm, GroupChange, KeepAlive, LossRecovery, StartError, TcpInfo, TcpState,
+};
 pub use ping::{EchoReply, PingSocket};
 pub use poll::{AsSocket, PollEvent, Poller, Readiness, Socket};
 pub use tcp::listener::{Incoming, ListenOptions, TcpListener};

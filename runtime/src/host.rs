@@ -126,6 +126,7 @@ impl Host {
     pub fn stop(self) {}
 
     fn spawn<P: Port>(config: &Config, seed: u64, ports: Vec<P>) -> Result<Self, StartError> {
+        let fast_open_key = settings::fast_open_key(config).map_err(StartError::Seed)?;
         let shape = settings::shape(config, ports.len());
         let region = Region::create(shape).map_err(|source| StartError::Region { source })?;
         let region = Arc::new(region);
@@ -135,7 +136,7 @@ impl Host {
         let (started, starts) = mpsc::channel();
         let gossips = Gossip::among_lanes(&host.region);
         for ((index, port), gossip) in ports.into_iter().enumerate().zip(gossips) {
-            let lane = settings::lane(config, seed, index, host.region.shape());
+            let lane = settings::lane(config, seed, fast_open_key, index, host.region.shape());
             let cpu = config.lanes.cpus.get(index).copied();
             let (region, stop, started) = (Arc::clone(&host.region), Arc::clone(&host.stop), started.clone());
             let thread = thread::Builder::new().name(format!("netlane-lane{index}"));

@@ -18,7 +18,6 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 pub(crate) use buffers::{is_roomy, is_tight};
 pub(crate) use gossip::Gossip;
 use gossip::News;
-pub(crate) use jobs::state_of;
 
 use crate::shared::Region;
 use buffers::LaneBuffers;

@@ -67,6 +67,6 @@ pub use counters::Counters;
 pub use host::{Host, Port, StartError};
 pub use netlane_core::packet_io::IpVersion;
 pub use netlane_core::{
-    BindOptions, DatagramHeader, GroupChange, GroupError, GroupLimits, JoinedGroups, KeepAlive, Readiness,
-    Route, SocketError, TcpState,
+    BindOptions, CongestionAlgorithm, DatagramHeader, GroupChange, GroupError, GroupLimits, JoinedGroups,
+    KeepAlive, LossRecovery, Readiness, Route, SocketError, TcpInfo, TcpState,
 };

@@ -12,6 +12,7 @@ pub(crate) struct Options(Mutex<Chosen>);
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Chosen {
     pub(crate) no_delay: bool,
+    pub(crate) cork: bool,
     pub(crate) keepalive: Option<KeepAlive>,
     pub(crate) user_timeout: Option<Duration>,
     /// How long closing waits for what was written to arrive; zero resets the peer instead.

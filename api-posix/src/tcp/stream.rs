@@ -5,7 +5,9 @@ use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use netlane_runtime::{ConnectError, KeepAlive, Readiness, Socket, SocketError};
+use netlane_runtime::{
+    CongestionAlgorithm, ConnectError, KeepAlive, Readiness, Socket, SocketError, TcpInfo,
+};
 use rustix::io::Errno;
 
 use super::options::Options;
@@ -246,6 +248,75 @@ impl TcpStream {
     /// None.
     pub fn user_timeout(&self) -> io::Result<Option<Duration>> {
         Ok(self.inner.options.get().user_timeout)
+    }
+
+    /// Holds segments back that are not full (`TCP_CORK`), for at most some hundred milliseconds, or lets them leave.
+    ///
+    /// # Errors
+    /// None.
+    pub fn set_cork(&self, cork: bool) -> io::Result<()> {
+        let mut options = self.inner.options.lock();
+        options.cork = cork;
+        self.inner.shared.socket.set_cork(cork);
+        Ok(())
+    }
+
+    /// Whether segments that are not full are held back.
+    ///
+    /// # Errors
+    /// None.
+    pub fn cork(&self) -> io::Result<bool> {
+        Ok(self.inner.options.get().cork)
+    }
+
+    /// Bounds the segments that are sent, in bytes of payload and options (`TCP_MAXSEG`). They never become larger again.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for less than 88 or more than 32,767 bytes, as in Linux.
+    pub fn set_max_segment(&self, bytes: u16) -> io::Result<()> {
+        if !(88..=32_767).contains(&bytes) {
+            return Err(Errno::INVAL.into());
+        }
+        self.inner.shared.socket.set_max_segment(bytes);
+        Ok(())
+    }
+
+    /// How often the SYN is repeated before an attempt to connect fails (`TCP_SYNCNT`).
+    ///
+    /// # Errors
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for 0 and for more than 127, as in Linux.
+    pub fn set_syn_retries(&self, times: u8) -> io::Result<()> {
+        if !(1..=127).contains(&times) {
+            return Err(Errno::INVAL.into());
+        }
+        self.inner.shared.socket.set_syn_retries(times);
+        Ok(())
+    }
+
+    /// Chooses how much may be in flight (`TCP_CONGESTION`).
+    ///
+    /// # Errors
+    /// None.
+    pub fn set_congestion_control(&self, algorithm: CongestionAlgorithm) -> io::Result<()> {
+        self.inner.shared.socket.set_congestion_control(algorithm);
+        Ok(())
+    }
+
+    /// What decides how much may be in flight.
+    ///
+    /// # Errors
+    /// Those of [`info`](Self::info).
+    pub fn congestion_control(&self) -> io::Result<CongestionAlgorithm> {
+        Ok(self.info()?.congestion_control)
+    }
+
+    /// How the connection fares (`TCP_INFO`).
+    ///
+    /// # Errors
+    /// `ENOTCONN` before it is established and after its end.
+    pub fn info(&self) -> io::Result<TcpInfo> {
+        let info = self.inner.shared.socket.info().map_err(ToErrno::into_io)?;
+        info.ok_or_else(|| Errno::NOTCONN.into())
     }
 
     /// What dropping the last handle does (`SO_LINGER`): with `None` it returns at once and the rest happens behind

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use netlane_config::{Backend, Limits, MemoryBackend};
 use netlane_posix::{
-    BindOptions, GroupChange, KeepAlive, ListenOptions, Netlane, PingSocket, Poller, Readiness, TcpListener,
-    TcpStream, UdpSocket,
+    BindOptions, CongestionAlgorithm, GroupChange, KeepAlive, ListenOptions, Netlane, PingSocket, Poller,
+    Readiness, TcpListener, TcpStream, UdpSocket,
 };
 use rustix::io::Errno;
 
@@ -492,4 +492,23 @@ fn one_thread_serves_many_sockets_with_a_poller() {
     drop(datagrams);
     poller.wake();
     assert!(next(LONG).is_empty(), "woken without an event");
+}
+
+#[test]
+fn connection_tells_how_it_fares() {
+    let (server, client) = two_hosts();
+    let (_served, mut stream) = connection(&server, &client);
+    assert_eq!(stream.congestion_control().unwrap(), CongestionAlgorithm::Cubic);
+    stream.set_congestion_control(CongestionAlgorithm::NewReno).unwrap();
+    assert_eq!(stream.congestion_control().unwrap(), CongestionAlgorithm::NewReno);
+    stream.set_max_segment(600).unwrap();
+    assert!(stream.info().unwrap().send_mss <= 600);
+    assert_eq!(stream.set_max_segment(87).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(stream.set_syn_retries(0).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert!(!stream.cork().unwrap());
+    stream.set_cork(true).unwrap();
+    assert!(stream.cork().unwrap());
+    assert_eq!(stream.write(b"held for a while, and sent").unwrap(), 26);
+    stream.set_cork(false).unwrap();
+    assert_eq!(stream.info().unwrap().state, netlane_posix::TcpState::Established);
 }

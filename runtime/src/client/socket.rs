@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use netlane_core::packet_io::IpVersion;
-use netlane_core::{GroupChange, KeepAlive, Readiness, SocketError, TcpState};
+use netlane_core::{CongestionAlgorithm, GroupChange, KeepAlive, Readiness, SocketError, TcpInfo, TcpState};
 
 use super::part::Part;
 use super::{ConnectError, LaneGone, RecvError, Shared, WaitError};
-use crate::lane::state_of;
-use crate::shared::{Capacity, Interest, Question, Request, Status};
+use crate::shared::{Capacity, Interest, Question, Request, Status, info_of, state_of};
 
 /// A socket: a TCP connection or listener, a UDP socket, or one for ICMP echo.
 ///
@@ -159,6 +158,35 @@ impl Socket {
     /// after the usual number of repetitions.
     pub fn set_user_timeout(&self, timeout: Option<Duration>) {
         self.request_all(Request::UserTimeout(timeout));
+    }
+
+    /// Holds segments back that are not full, since more will be written at once, or lets them leave (`TCP_CORK`).
+    pub fn set_cork(&self, cork: bool) {
+        self.request_all(Request::Cork(cork));
+    }
+
+    /// Bounds the segments that are sent, and those that a SYN announces which has not left: in bytes of payload and
+    /// options. A listener gives the bound to its connections.
+    pub fn set_max_segment(&self, bytes: u16) {
+        self.request_all(Request::MaxSegment(bytes));
+    }
+
+    /// How often the SYN is repeated before the attempt to connect fails.
+    pub fn set_syn_retries(&self, times: u8) {
+        self.request_all(Request::SynRetries(times));
+    }
+
+    /// Chooses how much may be in flight; a listener gives the choice to its connections.
+    pub fn set_congestion_control(&self, algorithm: CongestionAlgorithm) {
+        self.request_all(Request::CongestionControl(algorithm));
+    }
+
+    /// How a connection fares, as its lane knows it; `None` before it is established and after its end.
+    ///
+    /// # Errors
+    /// [`LaneGone`].
+    pub fn info(&self) -> Result<Option<TcpInfo>, LaneGone> {
+        Ok(info_of(&self.inner.client.ask(self.first().slot(), Question::Info)?))
     }
 
     /// Takes datagrams from `peer` only, or from everybody. Those that wait already stay. When this returns, no

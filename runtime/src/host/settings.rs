@@ -20,9 +20,15 @@ use crate::shared::Shape;
 const JOBS: usize = 1024;
 
 /// How the lane number `index` is run.
-pub(super) fn lane(config: &Config, seed: u64, index: usize, shape: &Shape) -> LaneConfig {
+pub(super) fn lane(
+    config: &Config,
+    seed: u64,
+    fast_open_key: [u8; 16],
+    index: usize,
+    shape: &Shape,
+) -> LaneConfig {
     LaneConfig {
-        stack: stack(config, shape, index, fast_open_key(seed)),
+        stack: stack(config, shape, index, fast_open_key),
         seed: for_lane(seed, index),
         spin: config.lanes.spin,
         busy_poll: config.lanes.busy_poll,
@@ -158,9 +164,15 @@ fn tcp(tcp: &netlane_config::Tcp, shape: &Shape, fast_open_key: [u8; 16]) -> Tcp
     }
 }
 
-/// The lanes share the key of Fast Open cookies, since no client knows which lane it will meet.
-fn fast_open_key(seed: u64) -> [u8; 16] {
-    (u128::from(seed) << 64 | u128::from(!seed)).to_ne_bytes()
+/// The key of Fast Open cookies, which the lanes share, since no client knows which lane it will meet. It follows from
+/// the configuration's seed only where there is one.
+pub(super) fn fast_open_key(config: &Config) -> io::Result<[u8; 16]> {
+    if let Some(seed) = config.seed {
+        return Ok((u128::from(seed) << 64 | u128::from(!seed)).to_ne_bytes());
+    }
+    let mut key = [0; 16];
+    getrandom(&mut key, GetRandomFlags::empty())?;
+    Ok(key)
 }
 
 const fn syn_cookies(cookies: netlane_config::SynCookies) -> SynCookies {

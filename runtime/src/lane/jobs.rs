@@ -3,13 +3,15 @@
 //! Jobs come from memory that any client can write to, so a job that makes no sense is passed over.
 
 use netlane_backends::wait::Waitable;
-use netlane_core::{BindError, SocketId, TcpState};
+use netlane_core::{BindError, SocketId};
 use netlane_packet_io::PacketIo;
 
 use super::Lane;
 use super::slots::{Accepted, Kind};
 use crate::client::NetworkError;
-use crate::shared::{Capacity, Failure, Interest, Job, NetworkChange, Question, Request, Status};
+use crate::shared::{
+    Capacity, Failure, Interest, Job, NetworkChange, Question, Request, Status, info_words, state_code,
+};
 
 impl<I: PacketIo + Waitable> Lane<I> {
     pub(super) fn do_job(&mut self, job: Job) {
@@ -53,6 +55,10 @@ impl<I: PacketIo + Waitable> Lane<I> {
             Request::NoDelay(on) => self.stack.tcp_set_no_delay(socket, on),
             Request::KeepAlive(keepalive) => self.stack.tcp_set_keepalive(socket, keepalive),
             Request::UserTimeout(timeout) => self.stack.tcp_set_user_timeout(socket, timeout),
+            Request::Cork(on) => self.stack.tcp_set_cork(socket, on),
+            Request::MaxSegment(bytes) => self.stack.tcp_set_max_segment(socket, bytes),
+            Request::SynRetries(times) => self.stack.tcp_set_syn_retries(socket, times),
+            Request::CongestionControl(algorithm) => self.stack.tcp_set_congestion_control(socket, algorithm),
             Request::ConnectUdp { peer } => self.stack.udp_connect(socket, peer),
             Request::DontFragment(on) => self.stack.udp_set_dont_fragment(socket, on),
             Request::TakeJoined(on) => self.stack.udp_set_takes_joined(socket, on),
@@ -201,6 +207,12 @@ impl<I: PacketIo + Waitable> Lane<I> {
                 let state = socket.and_then(|socket| self.stack.tcp_state(socket).ok());
                 report.answer(ticket, std::iter::once(state.map_or(0, state_code)));
             }
+            Question::Info => {
+                let socket = self.stack.buffers().slots.get(slot).and_then(|slot| slot.socket);
+                let info = socket.and_then(|socket| self.stack.tcp_info(socket).ok().flatten());
+                // Without one, the state is 0.
+                report.answer(ticket, info.map(|info| info_words(&info)).into_iter().flatten().chain([0]));
+            }
         }
     }
 
@@ -219,27 +231,3 @@ impl<I: PacketIo + Waitable> Lane<I> {
         self.region.notify(self.stack.buffers().slots.wake_slot(slot), what);
     }
 }
-
-/// A state as a number; 0 stands for a socket that has none.
-fn state_code(state: TcpState) -> u64 {
-    STATES.iter().position(|&known| known == state).map_or(0, |index| index as u64 + 1)
-}
-
-/// The state that a lane has answered with.
-pub(crate) fn state_of(code: u64) -> Option<TcpState> {
-    STATES.get(usize::try_from(code).ok()?.checked_sub(1)?).copied()
-}
-
-const STATES: [TcpState; 11] = [
-    TcpState::Closed,
-    TcpState::Listen,
-    TcpState::SynSent,
-    TcpState::SynReceived,
-    TcpState::Established,
-    TcpState::FinWait1,
-    TcpState::FinWait2,
-    TcpState::CloseWait,
-    TcpState::Closing,
-    TcpState::LastAck,
-    TcpState::TimeWait,
-];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use netlane_core::packet_io::IpVersion;
-use netlane_core::{BindOptions, GroupChange, KeepAlive, Route};
+use netlane_core::{BindOptions, CongestionAlgorithm, GroupChange, KeepAlive, Route};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A [`Request`] for one slot, as it travels through a job ring.
@@ -59,6 +59,14 @@ pub(crate) enum Request {
     KeepAlive(Option<KeepAlive>),
     /// Give up once data was not acknowledged for so long, or after the usual number of repetitions.
     UserTimeout(Option<Duration>),
+    /// Hold segments back that are not full, or not.
+    Cork(bool),
+    /// Send and announce no segments larger than this.
+    MaxSegment(u16),
+    /// Repeat the SYN so often.
+    SynRetries(u8),
+    /// Let this algorithm decide how much may be in flight.
+    CongestionControl(CongestionAlgorithm),
     /// Answer in the lane's report, under this number.
     Ask { question: Question, ticket: u32 },
 }
@@ -68,6 +76,8 @@ pub(crate) enum Request {
 pub(crate) enum Question {
     /// The TCP state of the slot's socket.
     State,
+    /// How its connection fares.
+    Info,
     /// What the lane has counted.
     Counters,
     /// What becomes of a change to the stack's addresses and routes.
@@ -151,7 +161,12 @@ impl Request {
             }
             Self::UserTimeout(None) => job(NO_USER_TIMEOUT, 0, 0, none),
             Self::UserTimeout(Some(timeout)) => job(USER_TIMEOUT, 0, 0, [nanos(timeout), 0, 0, 0, 0]),
+            Self::Cork(on) => job(CORK, 0, u32::from(on), none),
+            Self::MaxSegment(bytes) => job(MAX_SEGMENT, 0, u32::from(bytes), none),
+            Self::SynRetries(times) => job(SYN_RETRIES, 0, u32::from(times), none),
+            Self::CongestionControl(algorithm) => job(CONGESTION_CONTROL, 0, algorithm_code(algorithm), none),
             Self::Ask { question: Question::State, ticket } => job(ASK_STATE, 0, ticket, none),
+            Self::Ask { question: Question::Info, ticket } => job(ASK_INFO, 0, ticket, none),
             Self::Ask { question: Question::Counters, ticket } => job(ASK_COUNTERS, 0, ticket, none),
             Self::Ask { question: Question::Network(change), ticket } => change.into_job(ticket, slot),
         }
@@ -192,6 +207,11 @@ impl Job {
             })),
             NO_USER_TIMEOUT => Request::UserTimeout(None),
             USER_TIMEOUT => Request::UserTimeout(Some(Duration::from_nanos(words[0]))),
+            CORK => Request::Cork(value != 0),
+            MAX_SEGMENT => Request::MaxSegment(u16::try_from(value).ok()?),
+            SYN_RETRIES => Request::SynRetries(u8::try_from(value).ok()?),
+            CONGESTION_CONTROL => Request::CongestionControl(algorithm_of(value)?),
+            ASK_INFO => Request::Ask { question: Question::Info, ticket: value },
             ASK_STATE => Request::Ask { question: Question::State, ticket: value },
             ASK_COUNTERS => Request::Ask { question: Question::Counters, ticket: value },
             ADD_ADDRESS | REMOVE_ADDRESS | ADD_ROUTE | REMOVE_ROUTE => {
@@ -228,6 +248,28 @@ const ADD_ADDRESS: u32 = 21;
 const REMOVE_ADDRESS: u32 = 22;
 const ADD_ROUTE: u32 = 23;
 const REMOVE_ROUTE: u32 = 24;
+const CORK: u32 = 25;
+const MAX_SEGMENT: u32 = 26;
+const SYN_RETRIES: u32 = 27;
+const CONGESTION_CONTROL: u32 = 28;
+const ASK_INFO: u32 = 29;
+
+const ALGORITHMS: [CongestionAlgorithm; 4] = [
+    CongestionAlgorithm::NewReno,
+    CongestionAlgorithm::Cubic,
+    CongestionAlgorithm::Dctcp,
+    CongestionAlgorithm::Bbr,
+];
+
+/// An algorithm as a number.
+pub(super) fn algorithm_code(algorithm: CongestionAlgorithm) -> u32 {
+    ALGORITHMS.iter().position(|&known| known == algorithm).map_or(0, |index| index as u32)
+}
+
+/// The algorithm of a number.
+pub(super) fn algorithm_of(code: u32) -> Option<CongestionAlgorithm> {
+    ALGORITHMS.get(code as usize).copied()
+}
 
 /// A socket that is to be bound has no peer, whose first word has the options, a bit each.
 fn bind_words(local: SocketAddr, options: BindOptions) -> [u64; 5] {
@@ -363,6 +405,11 @@ mod tests {
             Request::NoDelay(false),
             Request::KeepAlive(None),
             Request::KeepAlive(Some(keepalive)),
+            Request::Cork(true),
+            Request::MaxSegment(1_400),
+            Request::SynRetries(3),
+            Request::CongestionControl(CongestionAlgorithm::Bbr),
+            Request::Ask { question: Question::Info, ticket: 4 },
             Request::UserTimeout(None),
             Request::UserTimeout(Some(Duration::from_millis(1_500))),
             Request::Ask { question: Question::State, ticket: 3 },

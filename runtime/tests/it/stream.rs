@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use netlane_runtime::{
-    ConnectError, Readiness, RecvError, SendError, Socket, SocketError, TcpState, WaitError,
+    CongestionAlgorithm, ConnectError, Readiness, RecvError, SendError, Socket, SocketError, TcpState,
+    WaitError,
 };
 use sha2::{Digest, Sha256};
 
@@ -363,4 +364,23 @@ fn a_connection_that_is_begun_tells_when_it_is_established() {
     assert_eq!(socket.take_error(), None);
     assert_eq!(socket.try_write(b"x"), Ok(1));
     assert_eq!(read_full(&accept(&listener), &mut bytes), 1);
+}
+
+#[test]
+fn connection_tells_how_it_fares_and_is_told_how_to() {
+    let hosts = TwoHosts::start();
+    let (client, server) = hosts.connection();
+    client.set_congestion_control(CongestionAlgorithm::Bbr);
+    client.set_max_segment(700);
+    client.set_cork(true);
+    write_all(&client, &[7; 1_000]);
+    let info = client.info().unwrap().expect("it is established");
+    assert_eq!(info.state, TcpState::Established);
+    assert_eq!(info.congestion_control, CongestionAlgorithm::Bbr);
+    assert!((600..=700).contains(&info.send_mss), "{info:?}");
+    client.set_cork(false);
+    assert_eq!(read_full(&server, &mut [0; 1_000]), 1_000);
+    server.abort();
+    client.wait(Readiness::ERROR, soon()).unwrap();
+    assert_eq!(client.info(), Ok(None));
 }

@@ -22,6 +22,7 @@ impl<I: PacketIo, B: Buffers> Stack<I, B> {
         };
         let State::Synchronized(state) = &connection.state else { return Ok(None) };
         let window = initial_window(self.tcp.initial_window, u32::from(state.snd.mss));
-        Ok(Some(state.info(connection.state.name(), &self.sockets.buffers, &self.tcp, window)))
+        let algorithm = connection.options.congestion_control;
+        Ok(Some(state.info(connection.state.name(), algorithm, &self.sockets.buffers, &self.tcp, window)))
     }
 }

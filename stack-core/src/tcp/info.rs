@@ -6,7 +6,7 @@ use super::flight::Flight;
 use super::recovery::Phase;
 use super::synchronized::{FastOpenState, Synchronized};
 use crate::buffers::Buffers;
-use crate::config::TcpConfig;
+use crate::config::{CongestionAlgorithm, TcpConfig};
 use crate::time::Duration;
 
 /// How a connection fares. Sizes are in bytes.
@@ -39,6 +39,8 @@ pub struct TcpInfo {
     pub backoff: u8,
     /// Timeouts, probes of a closed window or keep-alive probes that had no answer.
     pub unanswered: u8,
+    /// What decides how much may be in flight.
+    pub congestion_control: CongestionAlgorithm,
     /// The congestion window.
     pub congestion_window: u32,
     /// The slow start threshold; `None` before the first loss.
@@ -79,6 +81,7 @@ impl<B: Buffers> Synchronized<B> {
     pub(crate) fn info(
         &self,
         state: TcpState,
+        congestion_control: CongestionAlgorithm,
         buffers: &B,
         config: &TcpConfig,
         initial_window: u32,
@@ -100,6 +103,7 @@ impl<B: Buffers> Synchronized<B> {
             rto: self.rtt.rto(config),
             backoff: self.rtt.backoff(),
             unanswered: self.unanswered,
+            congestion_control,
             congestion_window,
             slow_start_threshold: (threshold < MAX_WINDOW).then_some(threshold),
             peer_window: self.snd.wnd,
