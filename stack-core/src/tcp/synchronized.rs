@@ -281,6 +281,10 @@ impl<B: Buffers> Synchronized<B> {
             flight.timer.clear();
             self.rtt.end_back_off();
         }
+        // RFC 9293 §3.8.6 (SHLD-17): what the peer has no room for any more does not time out while it answers.
+        if self.snd.flight() > self.snd.wnd {
+            self.unanswered = 0;
+        }
     }
 
     /// Whether what has arrived must be acknowledged before a segment counts, since its mark differs from theirs

@@ -45,6 +45,29 @@ fn new_data_waits_for_a_window_that_has_shrunk_and_old_data_within_it_is_sent_ag
     script.expect(data(2_921, 1_460));
 }
 
+/// SHLD-17.
+#[test]
+fn data_beyond_a_window_that_has_shrunk_does_not_time_out_while_the_peer_answers() {
+    let mut script = Script::builder().window(10_000).stack(|config| config.tcp.retries = 3).start();
+    let socket = script.connected();
+    script.send(socket, 2_920);
+    assert_eq!(script.skip(), 2);
+    script.inject(ack(1).win(0));
+    let mut answers = 0;
+    for _ in 0..600 {
+        script.run_for(Duration::from_millis(100));
+        if script.skip() > 0 {
+            script.inject(ack(1).win(0));
+            answers += 1;
+        }
+    }
+    assert!(answers > 4, "it asks more often than it is patient without an answer: {answers}");
+    assert_eq!(script.stack().tcp_state(socket), Ok(TcpState::Established));
+    script.inject(ack(1).win(10_000));
+    script.run_for(Duration::from_secs(60));
+    script.expect(data(1, 1_460));
+}
+
 /// MUST-42.
 #[test]
 fn port_of_a_connection_that_is_being_opened_can_be_listened_on() {
