@@ -558,6 +558,7 @@ fn config(setup: Setup) -> StackConfig {
             fragments: 4,
             fragment_bytes: 4_000,
             groups: 2,
+            group_sources: 4,
             routes: 4,
             path_mtus: 2,
             routers: 2,
