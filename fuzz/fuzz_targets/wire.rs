@@ -7,9 +7,11 @@ use std::net::Ipv4Addr;
 use libfuzzer_sys::fuzz_target;
 use netlane_core::DatagramHeader;
 use netlane_core::wire::Quoted;
+use netlane_core::wire::dhcp::DhcpReply;
+use netlane_core::wire::igmp::IgmpRepr;
 use netlane_core::wire::{
-    ArpRepr, EthernetRepr, Icmpv4Repr, Ipv4Packet, Protocol, Sum, TcpOptions, TcpSegment, UdpDatagram, arp,
-    ipv4, tcp, udp,
+    ArpRepr, EthernetRepr, Icmpv4Repr, Icmpv6Repr, Ipv4Packet, Ipv6Packet, Ipv6Repr, NdpRepr, Protocol, Sum,
+    TcpOptions, TcpSegment, UdpDatagram, arp, icmpv6, ipv4, ipv6, tcp, udp,
 };
 use netlane_fuzz::frames;
 
@@ -25,7 +27,11 @@ fuzz_target!(|bytes: &[u8]| {
     datagram(bytes);
     message(bytes);
     options(bytes);
+    packet_v6(bytes);
     let _ = Quoted::parse_v4(bytes);
+    let _ = Quoted::parse_v6(bytes);
+    let _ = IgmpRepr::parse(bytes);
+    let _ = DhcpReply::parse(bytes);
     if let Some(header) = bytes.first_chunk() {
         record(header);
     }
@@ -39,7 +45,41 @@ fn frame(bytes: &[u8]) {
     // A tag that names no VLAN, only a priority, is not written again.
     assert!(offset >= out.len());
     packet(&bytes[offset..]);
+    packet_v6(&bytes[offset..]);
     arp(&bytes[offset..]);
+}
+
+fn packet_v6(bytes: &[u8]) {
+    let Ok(packet) = Ipv6Packet::parse(bytes) else { return };
+    assert!(packet.bytes.len() <= bytes.len());
+    let mut out = packet.bytes.to_vec();
+    packet.repr.emit(&mut out);
+    assert_eq!(Ipv6Packet::parse(&out).map(|packet| packet.repr), Ok(packet.repr));
+    let _ = icmpv6::is_about_an_error(packet.bytes);
+    let Ok(upper) = packet.upper() else { return };
+    assert!(upper.payload.len() <= packet.bytes.len() - ipv6::HEADER_LEN);
+    match upper.protocol {
+        Protocol::ICMPV6 => message_v6(&packet.repr, upper.payload),
+        _ => {
+            segment(upper.payload);
+            datagram(upper.payload);
+        }
+    }
+}
+
+/// Messages of ICMPv6, of neighbour discovery and of group membership among them.
+fn message_v6(ip: &Ipv6Repr, bytes: &[u8]) {
+    let Ok(message) = Icmpv6Repr::parse(ip, bytes) else { return };
+    if let Icmpv6Repr::Ndp(NdpRepr::RouterAdvertisement(advertisement)) = &message {
+        assert!(advertisement.prefixes.into_iter().all(|prefix| prefix.prefix_len <= 128));
+    }
+    // What a host does not send is only read.
+    if message.len() == 0 {
+        return;
+    }
+    let mut out = vec![0; message.len()];
+    message.emit(Sum::pseudo_v6(ip.src, ip.dst, Protocol::ICMPV6, out.len()), &mut out);
+    assert_eq!(Icmpv6Repr::parse(ip, &out), Ok(message));
 }
 
 fn packet(bytes: &[u8]) {

@@ -4,8 +4,8 @@
 use std::net::Ipv4Addr;
 
 use netlane_core::wire::{
-    ArpRepr, EtherType, EthernetRepr, Ipv4Packet, Ipv4Repr, MacAddr, Protocol, Sum, TcpHeader, arp, checksum,
-    ethernet, ipv4, tcp, udp,
+    ArpRepr, EtherType, EthernetRepr, Ipv4Packet, Ipv4Repr, Ipv6Packet, MacAddr, Protocol, Sum, TcpHeader,
+    arp, checksum, ethernet, ipv4, tcp, udp,
 };
 
 /// The stack's Ethernet address.
@@ -81,12 +81,37 @@ pub fn turn_round(frame: &mut [u8]) {
     }
 }
 
-/// Puts the checksums of the IPv4 header and of what it carries right, as far as lengths make sense.
+/// Puts the checksums of an IP header and of what it carries right, as far as lengths make sense.
 pub fn repair(frame: &mut [u8]) {
-    let Ok((EthernetRepr { ethertype: EtherType::IPV4, .. }, offset)) = EthernetRepr::parse(frame) else {
-        return;
+    match EthernetRepr::parse(frame) {
+        Ok((EthernetRepr { ethertype: EtherType::IPV4, .. }, offset)) => repair_v4(&mut frame[offset..]),
+        Ok((EthernetRepr { ethertype: EtherType::IPV6, .. }, offset)) => repair_v6(&mut frame[offset..]),
+        _ => {}
+    }
+}
+
+/// The same for an IPv6 packet, whose own header has none.
+pub fn repair_v6(ip: &mut [u8]) {
+    let Ok(packet) = Ipv6Packet::parse(ip) else { return };
+    let Ok(upper) = packet.upper() else { return };
+    let (src, dst, len) = (packet.repr.src, packet.repr.dst, upper.payload.len());
+    let pseudo = Sum::pseudo_v6(src, dst, upper.protocol, len);
+    let place = match upper.protocol {
+        Protocol::TCP => tcp::CHECKSUM_OFFSET,
+        Protocol::UDP => udp::CHECKSUM_OFFSET,
+        Protocol::ICMPV6 => ICMP_CHECKSUM,
+        _ => return,
     };
-    let ip = &mut frame[offset..];
+    let end = packet.bytes.len();
+    if len >= place + 2 {
+        let payload = &mut ip[end - len..end];
+        put(payload, place, 0);
+        let sum = pseudo.add(checksum::sum(payload)).finish();
+        put(payload, place, sum);
+    }
+}
+
+fn repair_v4(ip: &mut [u8]) {
     let header_len = ip.first().map_or(0, |version_ihl| usize::from(version_ihl & 0x0f) * 4);
     let Some(header) = ip.get_mut(..header_len).filter(|header| header.len() >= ipv4::HEADER_LEN) else {
         return;
