@@ -1,5 +1,5 @@
 //! ICMP for IPv6 (RFC 4443): echoes and errors. Messages of neighbour discovery and of group membership, which
-//! travel in the same format, are told apart here and read in [`ndp`](super::ndp) and [`mld`](super::mld).
+//! travel in the same format, are told apart here and read in [`ndp`](super::ndp) and [`mld`].
 
 use core::net::Ipv6Addr;
 
