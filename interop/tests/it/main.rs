@@ -10,6 +10,7 @@ mod iperf3;
 mod ipv6;
 mod lanes;
 mod links;
+mod lossy;
 mod malformed;
 mod many;
 mod netcat;
