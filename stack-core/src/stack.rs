@@ -53,6 +53,7 @@ mod passive_open;
 mod ports;
 mod routers;
 mod segments;
+mod socket_options;
 mod socket_table;
 mod strays;
 mod table;
