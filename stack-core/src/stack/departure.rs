@@ -60,19 +60,13 @@ pub(super) fn send_express<I: PacketIo, B: Buffers>(
             urgent: 0,
         };
         let sum = header.emit_stamped(segment.stamps, head);
-        let send = send.filter(|_| segment.len > 0);
+        let data = send.filter(|_| segment.len > 0).map(|send| (send, segment.offset as usize));
         if !offload {
-            let offset = segment.offset as usize;
-            let data = send.map_or(Sum::ZERO, |send| buffers.copy_queued_summed(send, offset, payload));
-            tcp::write_checksum(head, pseudo.add(sum).add(data).finish());
+            fill_summed(*buffers, data, head, payload, pseudo.add(sum));
             return TxOffload::default();
         }
-        if let Some(send) = send {
-            buffers.copy_queued(send, segment.offset as usize, payload);
-        }
-        tcp::write_checksum(head, pseudo.partial());
-        let checksum = TxChecksum { start: segment_at, offset: tcp::CHECKSUM_OFFSET as u16 };
-        TxOffload { checksum: Some(checksum), segmentation: None }
+        fill_for_device(*buffers, data, head, payload, pseudo);
+        TxOffload { checksum: Some(checksum_at(segment_at)), segmentation: None }
     });
     if sent {
         cx.counters.tcp_segments_sent += 1;
@@ -156,24 +150,54 @@ fn send_piece<I: PacketIo, B: Buffers>(
         let Slot { bytes, pseudo, offset: segment_at, may_offload } = slot;
         let (header_len, sum) = header(&connection.tuple, plan, piece).emit_summed(&plan.options, bytes);
         let (head, payload) = bytes.split_at_mut(header_len);
+        let data = send.map(|send| (send, offset));
         if !(offload && may_offload) {
-            let data = send.map_or(Sum::ZERO, |send| buffers.copy_queued_summed(send, offset, payload));
-            tcp::write_checksum(head, pseudo.add(sum).add(data).finish());
+            fill_summed(*buffers, data, head, payload, pseudo.add(sum));
             return TxOffload::default();
         }
-        if let Some(send) = send {
-            buffers.copy_queued(send, offset, payload);
-        }
-        tcp::write_checksum(head, pseudo.partial());
+        fill_for_device(*buffers, data, head, payload, pseudo);
         let segmentation = (piece.len > u32::from(plan.mss)).then(|| Segmentation {
             transport: Transport::Tcp,
             ip: remote.address.version(),
             header_len: segment_at + header_len as u16,
             segment_size: plan.mss,
         });
-        let checksum = TxChecksum { start: segment_at, offset: tcp::CHECKSUM_OFFSET as u16 };
-        TxOffload { checksum: Some(checksum), segmentation }
+        TxOffload { checksum: Some(checksum_at(segment_at)), segmentation }
     })
+}
+
+/// Writes the data of a segment, from its place in the send buffer, and the checksum of it and of what has the sum `head_sum`.
+#[inline]
+fn fill_summed<B: Buffers>(
+    buffers: &B,
+    data: Option<(&B::Send, usize)>,
+    head: &mut [u8],
+    payload: &mut [u8],
+    head_sum: Sum,
+) {
+    let data = data.map_or(Sum::ZERO, |(send, offset)| buffers.copy_queued_summed(send, offset, payload));
+    tcp::write_checksum(head, head_sum.add(data).finish());
+}
+
+/// Writes the data of a segment, and what a device has to find that fills in the checksum.
+#[inline]
+fn fill_for_device<B: Buffers>(
+    buffers: &B,
+    data: Option<(&B::Send, usize)>,
+    head: &mut [u8],
+    payload: &mut [u8],
+    pseudo: Sum,
+) {
+    if let Some((send, offset)) = data {
+        buffers.copy_queued(send, offset, payload);
+    }
+    tcp::write_checksum(head, pseudo.partial());
+}
+
+/// Where a device fills in the checksum of a segment that begins at `segment_at` of its frame.
+#[inline]
+const fn checksum_at(segment_at: u16) -> TxChecksum {
+    TxChecksum { start: segment_at, offset: tcp::CHECKSUM_OFFSET as u16 }
 }
 
 #[inline]

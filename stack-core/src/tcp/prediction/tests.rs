@@ -103,11 +103,15 @@ impl End {
         (connection, Context { socket, now: *now, config, limits, buffers, counters, challenges })
     }
 
-    fn state(&mut self) -> &mut Synchronized<HeapBuffers> {
+    fn state_and_buffers(&mut self) -> (&mut Synchronized<HeapBuffers>, &mut HeapBuffers) {
         match &mut self.connection.state {
-            State::Synchronized(state) => state,
+            State::Synchronized(state) => (state, &mut self.buffers),
             _ => panic!("the connection stays synchronised"),
         }
+    }
+
+    fn state(&mut self) -> &mut Synchronized<HeapBuffers> {
+        self.state_and_buffers().0
     }
 
     /// Writes `len` bytes, and sends what may be sent, the usual segment straight if `express`. Returns what has left.
@@ -146,10 +150,7 @@ impl End {
     }
 
     fn write(&mut self, len: usize) {
-        let Self { connection: Connection { state: State::Synchronized(state), .. }, buffers, .. } = self
-        else {
-            panic!("the connection stays synchronised");
-        };
+        let (state, buffers) = self.state_and_buffers();
         buffers.write(&mut state.send, &vec![7; len]);
     }
 
@@ -158,10 +159,7 @@ impl End {
     }
 
     fn read(&mut self) -> Vec<u8> {
-        let Self { connection: Connection { state: State::Synchronized(state), .. }, buffers, .. } = self
-        else {
-            panic!("the connection stays synchronised");
-        };
+        let (state, buffers) = self.state_and_buffers();
         let mut out = vec![0; BUFFER];
         let n = buffers.read(&mut state.receive, &mut out);
         out.truncate(n);
